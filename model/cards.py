@@ -1,0 +1,92 @@
+"""Model cards, generated from the record of the run."""
+
+from pathlib import Path
+from typing import Any
+
+from model.config import ClassifierConfig, CodecConfig, Config
+
+CITATION = """```bibtex
+@inproceedings{jia2019comdefend,
+  title     = {ComDefend: An Efficient Image Compression Model to Defend Adversarial Examples},
+  author    = {Jia, Xiaojun and Wei, Xingxing and Cao, Xiaochun and Foroosh, Hassan},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {6084--6092},
+  year      = {2019}
+}
+```"""
+
+
+def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
+    """Write ``README.md`` of a model folder from ``history.json``'s content."""
+    (folder / "README.md").write_text(_card(config, record), encoding="utf-8")
+
+
+def _card(config: Config, record: dict[str, Any]) -> str:
+    recipe, test = record["recipe"], record["test"]
+    if isinstance(config, CodecConfig):
+        title = "ComDefend codec"
+        task, tags = "image-to-image", ["adversarial-robustness", "image-compression"]
+        what = (
+            f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.planes} bits "
+            f"per pixel and back. {record['parameters']:,} parameters."
+        )
+        scores = [
+            ("PSNR of the reconstruction, hard codes, mean of per-image values",
+             f"{test['psnr_db']:.2f} dB"),
+            ("SSIM of the reconstruction, hard codes", f"{test['ssim']:.4f}"),
+        ]  # fmt: skip
+        caution = (
+            "These figures are fidelity on clean pictures: no attacker is involved. An attacker who "
+            "knows the codec and differentiates through it (adaptive) is not stopped by it."
+        )
+    elif isinstance(config, ClassifierConfig):
+        title = f"{config.arch} classifier"
+        task, tags = "image-classification", ["image-classification"]
+        what = (
+            f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes)} "
+            f"classes ({', '.join(config.classes)}). {record['parameters']:,} parameters. "
+            f"It takes RGB in [0,1] and normalises inside."
+        )
+        scores = [
+            ("Clean accuracy (no attacker)",
+             f"{100 * test['accuracy']:.2f} % (95 % interval {100 * test['accuracy_low']:.2f} to "
+             f"{100 * test['accuracy_high']:.2f})"),
+        ]  # fmt: skip
+        caution = "Without a defence, this classifier falls to every white-box attack."
+    else:
+        raise TypeError(f"no card for {type(config).__name__}")
+
+    rows = "\n".join(f"| {name} | {value} |" for name, value in scores)
+    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
+    return f"""---
+library_name: comdefend
+license: mit
+pipeline_tag: {task}
+tags:
+{chr(10).join(f"- {tag}" for tag in tags)}
+---
+
+# {title}
+
+{what}
+
+| on {record["test_images"]:,} test pictures | |
+|---|---|
+{rows}
+
+{caution}
+
+## Training
+
+- Data: {recipe["data"]}
+- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs), {record["minutes"]:g} minutes on: {record["device"]}
+- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
+- Command: `{record["command"]}`
+
+The last weights are the ones kept: no choice was made on the test pictures. The training curve
+is in `history.json`.
+
+## Citation
+
+{CITATION}
+"""

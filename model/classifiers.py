@@ -1,0 +1,137 @@
+"""Classifiers by name. Each takes RGB in [0,1], normalises inside, and returns logits."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import Pretrained
+from model.config import ClassifierConfig
+
+
+class UnknownClassifierError(ValueError):
+    """No classifier has that name; the message lists the names."""
+
+
+def conv_bn(in_channels: int, out_channels: int, pool: bool = False) -> nn.Sequential:
+    """3x3 convolution, optional 2x2 max-pooling, batch norm, ReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+    ]
+    if pool:
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+class Residual(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def resnet9(classes: int) -> nn.Sequential:
+    """A narrow ResNet-9 (after D. Page, "How to train your ResNet", 2018).
+
+    Half the usual width: 95 million multiply-adds per 32x32 picture, 1.6 million parameters.
+    """
+    return nn.Sequential(
+        conv_bn(3, 32),  # (B,32,32,32)
+        conv_bn(32, 64, pool=True),  # (B,64,16,16)
+        Residual(conv_bn(64, 64), conv_bn(64, 64)),
+        conv_bn(64, 128, pool=True),  # (B,128,8,8)
+        conv_bn(128, 256, pool=True),  # (B,256,4,4)
+        Residual(conv_bn(256, 256), conv_bn(256, 256)),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),  # (B,256)
+        nn.Linear(256, classes),
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"resnet9": resnet9}
+
+
+class Classifier(Pretrained, library_name="comdefend", license="mit"):
+    """A network with its normalisation inside.
+
+    ::
+
+        x (B,3,H,W) in [0,1] --(x - mean) / std--> net --> logits (B,classes)
+    """
+
+    config_class = ClassifierConfig
+    config: ClassifierConfig
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        if config.arch not in ARCHITECTURES:
+            raise UnknownClassifierError(
+                f"unknown architecture {config.arch!r}; choose from {sorted(ARCHITECTURES)}"
+            )
+        self.config = config
+        self.net = ARCHITECTURES[config.arch](len(config.classes))
+        # Not persistent: they are in config.json, and one place is enough.
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        return self.config.classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, shape (B,classes), of RGB pictures, shape (B,3,H,W), range [0,1]."""
+        return self.net((x - self.mean) / self.std)
+
+
+class DefendedClassifier(nn.Module):
+    """A classifier that sees only what the codec lets through.
+
+    ::
+
+        x (B,3,H,W) --codec--> x_hat (B,3,H,W) --classifier--> logits (B,classes)
+
+    Differentiable end to end (the codec passes its gradient straight through), so this is also
+    the system that an adaptive attacker attacks.
+    """
+
+    def __init__(self, classifier: nn.Module, codec: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.codec = codec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        return self.classifier.classes  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, shape (B,classes), of RGB pictures, shape (B,3,H,W), range [0,1]."""
+        return self.classifier(self.codec(x))
+
+
+CLASSIFIERS: dict[str, Callable[[], Classifier]] = {
+    "cifar10": lambda: Classifier.from_pretrained("weights/cifar10"),
+}
+
+
+def load_classifier(name: str = "cifar10", device: str | torch.device = "cpu") -> Classifier:
+    """A trained classifier, ready for inference.
+
+    Args:
+        name: a key of ``CLASSIFIERS``.
+        device: where to put it.
+
+    Raises:
+        UnknownClassifierError: no classifier has that name.
+        WeightsError: its weights are missing or damaged.
+    """
+    if name not in CLASSIFIERS:
+        raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {sorted(CLASSIFIERS)}")
+    return CLASSIFIERS[name]().to(device)

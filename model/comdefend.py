@@ -1,0 +1,140 @@
+"""ComDefend's two networks (Jia, Wei, Cao and Foroosh, CVPR 2019, arXiv 1811.12673)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model import ops
+from model.checkpoint import Pretrained
+from model.config import CodecConfig
+
+
+class ShapeError(ValueError):
+    """A tensor has the wrong shape or type; the message says what it got."""
+
+
+class CodecOutput(NamedTuple):
+    """What one training pass yields."""
+
+    x_hat: Tensor
+    """Reconstruction, shape (B,3,H,W), range (0,1)."""
+    code: Tensor
+    """Soft, noisy code, shape (B,K,H,W), range (0,1)."""
+
+
+class ConvStack(nn.Module):
+    """3x3 convolutions that keep height and width, with ELU between them."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.depth = len(widths)
+        for i, width in enumerate(widths):
+            conv = nn.Conv2d(in_channels, width, kernel_size=3, padding=1)
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            self.add_module(f"conv{i}", conv)
+            in_channels = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i in range(self.depth):
+            x = self.get_submodule(f"conv{i}")(x)  # (B,widths[i],H,W)
+            if i < self.depth - 1:
+                x = nn.functional.elu(x)
+        return x
+
+
+class ComDefend(
+    Pretrained,
+    library_name="comdefend",
+    paper_url="https://arxiv.org/abs/1811.12673",
+    license="mit",
+    tags=["adversarial-robustness", "image-compression"],
+):
+    """A picture through a 12-bit-per-pixel bottleneck and back.
+
+    ::
+
+        x (B,3,H,W) --ComCNN--> logits (B,12,H,W) --[> 0]--> code (B,12,H,W) --RecCNN--> x_hat
+                                    |
+                 training:  sigmoid(logits - sigma * N(0,1)) instead of the threshold
+
+    Calling the module is inference in training and evaluation mode alike: hard codes, no noise,
+    deterministic, and differentiable by straight-through. The noisy pass that training needs is
+    :meth:`noisy_forward`. Any height and width work.
+    """
+
+    config_class = CodecConfig
+
+    def __init__(self, config: CodecConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or CodecConfig()
+        self.com = ConvStack(3, self.config.com_widths)
+        self.rec = ConvStack(self.config.planes, self.config.rec_widths)
+
+    @property
+    def planes(self) -> int:
+        """Number of binary planes of the code, i.e. bits per pixel."""
+        return self.config.planes
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Code logits of pictures.
+
+        Args:
+            x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
+
+        Returns:
+            Shape (B,12,H,W), any real number; the code is where they are positive.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or not x.is_floating_point():
+            raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
+        return self.com(x - 0.5)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """RecCNN on a floating-point code, shape (B,12,H,W) -> (B,3,H,W), range (0,1)."""
+        return torch.sigmoid(self.rec(code))
+
+    @torch.no_grad()
+    def compress(self, x: Tensor) -> Tensor:
+        """Binary compact code of pictures.
+
+        Args:
+            x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
+
+        Returns:
+            Code, shape (B,12,H,W), uint8 of 0 and 1.
+        """
+        return (self.logits(x) > 0).to(torch.uint8)
+
+    @torch.no_grad()
+    def reconstruct(self, code: Tensor) -> Tensor:
+        """Pictures from their binary codes.
+
+        Args:
+            code: shape (B,12,H,W), 0 and 1 of any dtype.
+
+        Returns:
+            RGB pictures, shape (B,3,H,W), range (0,1).
+        """
+        if code.ndim != 4 or code.shape[1] != self.planes:
+            raise ShapeError(f"expected a code of shape (B,{self.planes},H,W), got {tuple(code.shape)}")
+        return self.decode(code.to(next(self.parameters()).dtype))
+
+    def forward(self, x: Tensor, surrogate: ops.Surrogate = "gaussian") -> Tensor:
+        """Compress and reconstruct; the values of ``reconstruct(compress(x))``.
+
+        Args:
+            x: RGB pictures, shape (B,3,H,W), range [0,1].
+            surrogate: whose gradient passes the threshold, see :func:`model.ops.soft_code`.
+
+        Returns:
+            RGB pictures, shape (B,3,H,W), range (0,1).
+        """
+        return self.decode(ops.binarise(self.logits(x), self.config.sigma, surrogate))
+
+    def noisy_forward(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> CodecOutput:
+        """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""
+        code = ops.noisy_code(self.logits(x).float(), sigma, generator)  # (B,12,H,W)
+        return CodecOutput(x_hat=self.decode(code).float(), code=code)

@@ -1,0 +1,146 @@
+"""Labelled pictures in memory, from a folder or from torchvision's CIFAR-10."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+Split = Literal["train", "test"]
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+class DataError(ValueError):
+    """A dataset is missing or unusable; the message names the folder or the file."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Pictures of one size with their labels, kept as bytes."""
+
+    images: Tensor
+    """uint8, shape (N,3,S,S), RGB."""
+    labels: Tensor
+    """int64, shape (N,), indices into ``classes``."""
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(self.images.to(device), self.labels.to(device), self.classes)
+
+    def every(self, count: int) -> Self:
+        """At most ``count`` pictures, evenly spaced, so that all classes stay represented."""
+        if count >= len(self):
+            return self
+        chosen = torch.linspace(0, len(self) - 1, count, device=self.images.device).long()
+        return type(self)(self.images[chosen], self.labels[chosen], self.classes)
+
+    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pictures as floats in [0,1], shape (B,3,S,S), with their labels, in order."""
+        for images, labels in zip(
+            self.images.split(batch_size), self.labels.split(batch_size), strict=True
+        ):
+            yield to_float(images), labels
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Bytes to floats in [0,1], channels last in memory."""
+    return images.float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def load_split(root: Path | None, split: Split, size: int = 32) -> ImageSet:
+    """Load one split.
+
+    Args:
+        root: folder with ``train/CLASS/*`` and ``test/CLASS/*``; None means CIFAR-10, which
+            torchvision downloads (170 MB) to ``data/`` of the repository on first use.
+        split: "train" or "test".
+        size: side in pixels; other pictures are scaled (shorter side) and cropped to the centre.
+    """
+    return _load_cifar10(split) if root is None else _load_folder(root / split, size)
+
+
+def _load_folder(folder: Path, size: int) -> ImageSet:
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder} (expected train/CLASS/* and test/CLASS/*)")
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    files = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}) in class folders")
+    with ThreadPoolExecutor() as pool:
+        arrays = list(pool.map(lambda item: _read_picture(item[0], size), files))
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()  # (N,3,S,S)
+    return ImageSet(images, torch.tensor([label for _, label in files]), classes)
+
+
+def _read_picture(path: Path, size: int) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is not a readable picture: {error}") from error
+    width, height = picture.size
+    if (width, height) != (size, size):
+        scale = size / min(width, height)
+        width, height = max(size, round(width * scale)), max(size, round(height * scale))
+        left, top = (width - size) // 2, (height - size) // 2
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        picture = picture.crop((left, top, left + size, top + size))
+    return np.asarray(picture)
+
+
+def _load_cifar10(split: Split) -> ImageSet:
+    from torchvision.datasets import CIFAR10
+
+    from model.checkpoint import REPOSITORY
+
+    try:
+        dataset = CIFAR10(str(REPOSITORY / "data"), train=split == "train", download=True)
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"CIFAR-10 could not be downloaded ({error}); name a folder with --data") from error
+    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # (N,3,32,32)
+    return ImageSet(images, torch.tensor(dataset.targets), tuple(dataset.classes))
+
+
+def random_crops(
+    images: Tensor, size: int, generator: torch.Generator, padding: int = 0
+) -> Tensor:
+    """One random crop of each picture, half of them mirrored.
+
+    Args:
+        images: shape (B,C,H,W), any type.
+        size: side of the crops, at most H + 2 * padding.
+        generator: source of the randomness, on the pictures' device.
+        padding: pixels of mirrored border that a crop may reach into.
+
+    Returns:
+        Shape (B,C,size,size), same type.
+    """
+    batch, _, height, width = images.shape
+    device = images.device
+
+    def draw(high: int) -> Tensor:
+        return torch.randint(high, (batch, 1), generator=generator, device=device)
+
+    def span(length: int) -> Tensor:
+        start = draw(length + 2 * padding - size + 1) - padding
+        index = (start + torch.arange(size, device=device)).abs()  # (B,size), mirrored at 0
+        return torch.where(index >= length, 2 * length - 2 - index, index)
+
+    rows, columns = span(height), span(width)
+    columns = torch.where(draw(2) == 1, columns.flip(1), columns)
+    which = torch.arange(batch, device=device)[:, None, None]
+    crops = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
+    return crops.permute(0, 3, 1, 2)

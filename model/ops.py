@@ -1,0 +1,108 @@
+"""Pure tensor functions of the code: noise, binarisation, straight-through gradients, packing."""
+
+import io
+import math
+import zipfile
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Surrogate = Literal["gaussian", "sigmoid", "identity"]
+SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
+
+
+class CodeError(ValueError):
+    """A packed code is damaged or has an impossible shape."""
+
+
+def noisy_code(logits: Tensor, sigma: float, generator: torch.Generator | None = None) -> Tensor:
+    """The training code, ``sigmoid(logits - sigma * N(0,1))`` (paper, eq. 6 and section 3.3).
+
+    The noise pushes the logits away from zero, so that thresholding them later loses little.
+
+    Args:
+        logits: shape (B,K,H,W), any real number.
+        sigma: standard deviation of the noise, >= 0.
+        generator: source of the noise, on the logits' device; torch's global one if None.
+
+    Returns:
+        Soft code, shape (B,K,H,W), range (0,1).
+    """
+    noise = torch.empty_like(logits).normal_(generator=generator)
+    return torch.sigmoid(logits - sigma * noise)
+
+
+def soft_code(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") -> Tensor:
+    """A smooth stand-in for the hard code, whose slope replaces the threshold's.
+
+    - ``gaussian``: Phi(logits / sigma), the mean of the noisy training code (up to the sigmoid's
+      own width, 1.7, which is small beside sigma). The only one as wide as the logits are.
+    - ``sigmoid``: sigmoid(logits). It saturates on trained logits and masks the gradient.
+    - ``identity``: logits (BPDA with the identity; Athalye et al. 2018).
+    """
+    if surrogate == "gaussian":
+        return torch.special.ndtr(logits / sigma)
+    if surrogate == "sigmoid":
+        return torch.sigmoid(logits)
+    if surrogate == "identity":
+        return logits
+    raise ValueError(f"unknown surrogate {surrogate!r}; choose from {SURROGATES}")
+
+
+def binarise(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") -> Tensor:
+    """Hard code ``1[logits > 0]`` with a straight-through gradient (Bengio et al. 2013).
+
+    Args:
+        logits: shape (B,K,H,W), any real number.
+        sigma: width of the training noise, see :func:`soft_code`.
+        surrogate: whose gradient flows backwards.
+
+    Returns:
+        Shape (B,K,H,W), exactly 0.0 or 1.0, in the dtype of ``logits``.
+    """
+    hard = (logits > 0).to(logits.dtype)
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        return hard
+    soft = soft_code(logits, sigma, surrogate)
+    # In this order the sum is exact: (soft - soft) is 0, whereas soft + (hard - soft) may round.
+    return hard + (soft - soft.detach())
+
+
+def pack_code(code: Tensor) -> bytes:
+    """Pack one binary code to a ``.npz`` archive (not deflated): 8 code bits per byte.
+
+    The archive holds ``bits`` (uint8, ``numpy.packbits`` of the code in C order) and ``shape``.
+
+    Args:
+        code: shape (K,H,W), values 0 and 1.
+    """
+    if code.ndim != 3:
+        raise CodeError(f"a code has shape (planes, height, width), got {tuple(code.shape)}")
+    array = code.detach().cpu().numpy()
+    if not np.isin(array, (0, 1)).all():
+        raise CodeError("a code holds only zeros and ones")
+    buffer = io.BytesIO()
+    np.savez(buffer, bits=np.packbits(array.astype(np.uint8)), shape=np.array(array.shape))
+    return buffer.getvalue()
+
+
+def unpack_code(packed: bytes) -> Tensor:
+    """The inverse of :func:`pack_code`.
+
+    Returns:
+        Code, shape (K,H,W), uint8 of 0 and 1.
+
+    Raises:
+        CodeError: the bytes are no such archive, or its entries contradict each other.
+    """
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+            bits, shape = archive["bits"], tuple(int(n) for n in archive["shape"])
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise CodeError(f"not a packed code: {error}") from error
+    count = math.prod(shape)
+    if len(shape) != 3 or min(shape) < 1 or bits.dtype != np.uint8 or bits.size != -(-count // 8):
+        raise CodeError(f"a packed code of shape {shape} cannot have {bits.size} {bits.dtype} bytes")
+    return torch.from_numpy(np.unpackbits(bits, count=count).reshape(shape))
