@@ -6,28 +6,66 @@ import sys
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from model import train
+    """All options. Nothing here imports gradio, which training does without."""
+    from model import evaluate, train
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.replace("``", ""))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument(
+    serve = parser.add_argument_group("serving")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port (default: 7860 or the next free one)")
+    serve.add_argument("--share", action="store_true", help="make a public link")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
         "--train",
         nargs="?",
         const="codec",
         choices=sorted(train.TASKS),
         help="train the codec (default) or the classifier, then exit",
     )
+    mode.add_argument("--evaluate", action="store_true", help="measure accuracy under attack, then exit")
+    mode.add_argument("--benchmark", action="store_true", help="measure speed, then exit")
     train.add_arguments(parser)
+    evaluate.add_arguments(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(argv)
+    command = shlex.join(["python", "app.py", *argv])
     if args.train:
         from model import train
 
-        return train.main(args, command=shlex.join(["python", "app.py", *argv]))
+        return train.main(args, command)
+    if args.evaluate:
+        from model import evaluate
+
+        return evaluate.main(args, command)
+    if args.benchmark:
+        from app import benchmark
+
+        return benchmark.main(args.device)
+    return serve(args)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve the page until it is stopped."""
+    from app.lab import Lab, Scenario
+    from app.settings import Settings
+    from app.ui import build_demo, launch_options
+
+    settings = Settings.collect(args.host, args.port, args.device, args.share)
+    lab = Lab(settings.device)
+    lab.codec(Scenario.codec)
+    demo = build_demo(lab)
+    demo.queue(max_size=32).launch(
+        server_name=settings.host,
+        server_port=settings.port,
+        share=settings.share,
+        **launch_options(),
+    )
     return 0
 
 

@@ -138,3 +138,7 @@ class ComDefend(
         """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""
         code = ops.noisy_code(self.logits(x).float(), sigma, generator)  # (B,12,H,W)
         return CodecOutput(x_hat=self.decode(code).float(), code=code)
+
+
+CODECS: tuple[str, ...] = ("comdefend-cifar10",)
+"""Names of the trained codecs, folders under ``weights/``."""

@@ -1,0 +1,1 @@
+"""The web lab. The only place that imports gradio."""

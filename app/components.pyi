@@ -1,0 +1,69 @@
+"""Gradio's components, less their own judgement of what comes in.
+
+Gradio decodes pictures and refuses out-of-range values before a handler runs, in its own words.
+Here the handler sees what the visitor sent, and says itself what is wrong with it.
+"""
+
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+
+from gradio.events import Dependency
+
+class PictureFile(gr.Image):
+    """A picture whose file reaches the handler untouched, as a path."""
+
+    is_template = True
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        if payload is None or payload.path is None:
+            return super().preprocess(payload)  # type: ignore[return-value]
+        return payload.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class FreeSlider(gr.Slider):
+    """A slider whose limits are the handler's to enforce."""
+
+    is_template = True
+
+    def preprocess(self, payload: float) -> float:
+        return payload
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class FreeDropdown(gr.Dropdown):
+    """A dropdown whose choices are the handler's to enforce."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class FreeRadio(gr.Radio):
+    """A radio group whose choices are the handler's to enforce."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component

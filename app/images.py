@@ -1,0 +1,78 @@
+"""A visitor's file to a tensor, and tensors back to pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 4
+
+
+class ImageError(ValueError):
+    """A picture cannot be used; the message is for the visitor."""
+
+
+def open_picture(path: str | Path | None) -> Image.Image:
+    """The picture in a file, upright, in RGB, transparency on white.
+
+    Raises:
+        ImageError: no file, not a picture, damaged, too large or too small.
+    """
+    if path is None:
+        raise ImageError("Choose a picture first: upload one, or click an example.")
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"This picture has {width} x {height} pixels; the limit is "
+                    f"{MAX_PIXELS // 1_000_000} million."
+                )
+            if min(width, height) < MIN_SIDE:
+                raise ImageError(
+                    f"This picture has {width} x {height} pixels; each side needs at least {MIN_SIDE}."
+                )
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise ImageError("This file is not a picture that can be read.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("This picture has far too many pixels.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"This picture is damaged and cannot be read ({error}).") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I;16", "I")):  # 16-bit grey; convert() alone would clip it
+        levels = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def prepare(picture: Image.Image, size: int) -> Tensor:
+    """The picture as a classifier gets it: its centre square, scaled, shape (1,3,size,size).
+
+    Values are multiples of 1/255.
+    """
+    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    return full_size(square)
+
+
+def full_size(picture: Image.Image) -> Tensor:
+    """A picture as it is, shape (1,3,H,W), multiples of 1/255."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+
+
+def to_picture(x: Tensor) -> Image.Image:
+    """A tensor of shape (1,3,H,W) or (3,H,W), range [0,1], as an 8-bit picture."""
+    if x.ndim == 4:
+        (x,) = x
+    levels = (x * 255).round().clamp(0, 255).byte().permute(1, 2, 0)  # (H,W,3)
+    return Image.fromarray(levels.cpu().numpy())

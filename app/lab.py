@@ -1,0 +1,279 @@
+"""One run of the lab: a picture, an attack, the code, the reconstruction, four predictions."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from app.images import prepare
+from model import ComDefend, DefendedClassifier, load_classifier
+from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, AttackError, ThreatModel, attack, find_attack
+from model.checkpoint import WEIGHTS
+from model.classifiers import CLASSIFIERS, Classifier
+from model.comdefend import CODECS
+from model.metrics import psnr, ssim
+from model.train import choose_device, device_name
+
+View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
+VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none."""
+
+    classifier: str = "cifar10"
+    codec: str = "comdefend-cifar10"
+    attack: str = "PGD"
+    threat_model: ThreatModel = "grey-box"
+    epsilon: float | None = 8
+    steps: int | None = 10
+    target: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one picture."""
+
+    label: str
+    confidence: float
+    top: list[tuple[str, float]]
+    """The five most probable classes with their probabilities."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that one run found. Pictures have shape (1,3,H,W), codes (1,12,H,W)."""
+
+    scenario: Scenario
+    original: Tensor
+    adversarial: Tensor
+    defended_original: Tensor
+    defended_adversarial: Tensor
+    code_original: Tensor
+    code_adversarial: Tensor
+    predictions: dict[View, Prediction]
+    verdict: dict[str, bool]
+    metrics: dict[str, float | None]
+    timings_ms: dict[str, float]
+    device: str
+
+    def summary(self) -> dict[str, Any]:
+        """The run as JSON values."""
+        return {
+            "scenario": asdict(self.scenario),
+            "predictions": {view: asdict(self.predictions[view]) for view in VIEWS},
+            "verdict": self.verdict,
+            "metrics": self.metrics,
+            "timings_ms": self.timings_ms,
+            "device": self.device,
+        }
+
+
+class Lab:
+    """Owns the models, the device and the lock that lets one computation run at a time."""
+
+    def __init__(self, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self._lock = threading.Lock()
+        self._classifiers: dict[str, Classifier] = {}
+        self._codecs: dict[str, ComDefend] = {}
+
+    def classifier(self, name: str) -> Classifier:
+        """A classifier by name, loaded once."""
+        if name not in self._classifiers:
+            self._classifiers[name] = load_classifier(name, self.device)
+        return self._classifiers[name]
+
+    def codec(self, name: str) -> ComDefend:
+        """A codec by name, loaded once."""
+        if name not in CODECS:
+            raise AttackError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
+        if name not in self._codecs:
+            model = ComDefend.from_pretrained(WEIGHTS / name, map_location=self.device)
+            self._codecs[name] = model.to(memory_format=torch.channels_last)
+        return self._codecs[name]
+
+    def scenarios(self) -> dict[str, Any]:
+        """The choices that a run has, and their limits."""
+        default = Scenario()
+        return {
+            "classifiers": {name: list(self.classifier(name).classes) for name in CLASSIFIERS},
+            "codecs": list(CODECS),
+            "threat_models": list(THREAT_MODELS),
+            "attacks": {
+                spec.name: {
+                    "about": spec.about,
+                    "epsilon": {"above": 0, "max": MAX_EPSILON, "default": default.epsilon}
+                    if spec.has_epsilon
+                    else None,
+                    "steps": {
+                        "min": 1,
+                        "max": spec.max_steps,
+                        "default": spec.default_steps,
+                        "label": spec.steps_label,
+                    }
+                    if spec.has_steps
+                    else None,
+                    "targetable": spec.targetable,
+                    "seeded": spec.seeded,
+                }
+                for spec in ATTACKS.values()
+            },
+            "defaults": asdict(default),
+        }
+
+    def classify(self, picture: Image.Image, classifier: str) -> Prediction:
+        """The classifier's answer for a picture, without attack or codec."""
+        model = self.classifier(classifier)
+        x = prepare(picture, model.config.image_size).to(self.device)
+        with self._lock, torch.inference_mode():
+            return self._predictions(model, model(x))[0]
+
+    def defend(self, x: Tensor, codec: str) -> tuple[Tensor, Tensor]:
+        """Code (1,12,H,W) and reconstruction (1,3,H,W) of pictures (1,3,H,W) in [0,1]."""
+        model = self.codec(codec)
+        with self._lock:
+            code = model.compress(x.to(self.device))
+            return code.cpu(), model.reconstruct(code).cpu()
+
+    def run(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Outcome:
+        """Attack a picture and look at it with and without the codec.
+
+        Everything is computed on 8-bit pictures, so that the PNG that a visitor downloads is the
+        one that was classified. The label attacked is the attacked system's own answer.
+
+        Args:
+            on_progress: called with the attack's share done; may raise ``AttackCancelled``.
+
+        Raises:
+            AttackError: the scenario asks for something impossible.
+            WeightsError: weights are missing or damaged.
+        """
+        classifier, codec = self.classifier(scenario.classifier), self.codec(scenario.codec)
+        target = _target_index(scenario, classifier)
+        if scenario.threat_model not in THREAT_MODELS:
+            raise AttackError(
+                f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
+            )
+        find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, target)
+        original = prepare(picture, classifier.config.image_size).to(self.device)
+        adaptive = scenario.threat_model == "adaptive"
+        system = DefendedClassifier(classifier, codec) if adaptive else classifier
+
+        with self._lock:
+            with torch.inference_mode():
+                labels = system(original).argmax(1)
+            timings: dict[str, float] = {}
+            with self._timed("attack", timings):
+                adversarial = attack(
+                    scenario.attack,
+                    system,
+                    original.clone(),
+                    labels.clone(),
+                    epsilon=scenario.epsilon,
+                    steps=scenario.steps,
+                    target=target,
+                    seed=scenario.seed,
+                    on_progress=on_progress,
+                )
+            pair = torch.cat([original, adversarial])  # (2,3,H,W)
+            with self._timed("compress", timings):
+                codes = codec.compress(pair)  # (2,12,H,W)
+            with self._timed("reconstruct", timings):
+                rebuilt = codec.reconstruct(codes)  # (2,3,H,W)
+            with self._timed("classify", timings), torch.inference_mode():
+                logits = classifier(torch.cat([pair, rebuilt]))  # (4,classes), in VIEWS' order
+            answers = self._predictions(classifier, logits)
+
+        predictions = dict(zip(VIEWS, answers, strict=True))
+        before, after = (answers[2], answers[3]) if adaptive else (answers[0], answers[1])
+        succeeded = after.label != before.label
+        if scenario.target is not None:
+            succeeded = after.label == scenario.target
+        pair, rebuilt, codes = pair.cpu(), rebuilt.cpu(), codes.cpu()
+        delta = pair[1] - pair[0]
+        return Outcome(
+            scenario=scenario,
+            original=pair[:1],
+            adversarial=pair[1:],
+            defended_original=rebuilt[:1],
+            defended_adversarial=rebuilt[1:],
+            code_original=codes[:1],
+            code_adversarial=codes[1:],
+            predictions=predictions,
+            verdict={
+                "attack_succeeded": succeeded,
+                "defence_held": answers[3].label == answers[0].label,
+                "codec_changed_label": answers[2].label != answers[0].label,
+            },
+            metrics={
+                "linf_255": round(delta.abs().max().item() * 255, 3),
+                "l2": round(delta.norm().item(), 4),
+                "psnr_adversarial_db": _finite(psnr(pair[1:], pair[:1]).item()),
+                "psnr_reconstruction_db": _finite(psnr(rebuilt[1:], pair[:1]).item()),
+                "ssim_reconstruction": round(ssim(rebuilt[1:], pair[:1]).item(), 4),
+                "code_bits_per_pixel": codes[0].numel() / pair[0, 0].numel(),
+                "code_bits_flipped": round((codes[0] != codes[1]).float().mean().item(), 5),
+            },
+            timings_ms=timings,
+            device=device_name(self.device),
+        )
+
+    def _timed(self, name: str, timings: dict[str, float]) -> "_Timer":
+        return _Timer(name, timings, self.device)
+
+    def _predictions(self, classifier: Classifier, logits: Tensor) -> list[Prediction]:
+        probabilities = logits.float().softmax(1)
+        values, indices = probabilities.topk(min(5, probabilities.shape[1]))
+        answers = []
+        for row, which in zip(values.tolist(), indices.tolist(), strict=True):
+            top = [(classifier.classes[i], round(p, 5)) for p, i in zip(row, which, strict=True)]
+            answers.append(Prediction(label=top[0][0], confidence=top[0][1], top=top))
+        return answers
+
+
+class _Timer:
+    """Milliseconds of a block, the GPU's pending work included."""
+
+    def __init__(self, name: str, timings: dict[str, float], device: torch.device) -> None:
+        self.name, self.timings, self.device = name, timings, device
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def __enter__(self) -> None:
+        self.start = self._now()
+
+    def __exit__(self, *_: object) -> None:
+        self.timings[self.name] = round((self._now() - self.start) * 1000, 2)
+
+
+def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
+    if scenario.target is None:
+        return None
+    if scenario.target not in classifier.classes:
+        raise AttackError(
+            f"{scenario.classifier} knows no class {scenario.target!r} to aim at; "
+            f"it knows {', '.join(classifier.classes[:10])}"
+            f"{', ...' if len(classifier.classes) > 10 else ''}"
+        )
+    return classifier.classes.index(scenario.target)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity; equal pictures have no PSNR."""
+    return round(value, 3) if value != float("inf") else None

@@ -1,0 +1,278 @@
+"""Attacks by name, on top of torchattacks: what each can be told, and how to run it safely."""
+
+import contextlib
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torchattacks.attack import Attack
+
+ThreatModel = Literal["grey-box", "adaptive"]
+THREAT_MODELS: tuple[ThreatModel, ...] = get_args(ThreatModel)
+"""``grey-box``: the attacker knows the classifier, not the codec (the paper's setting).
+``adaptive``: the attacker knows both and differentiates through the codec."""
+
+MAX_EPSILON = 64.0
+
+
+class AttackError(ValueError):
+    """An attack was asked for what it cannot do; the message says what it can."""
+
+
+class AttackCancelled(RuntimeError):
+    """The progress callback asked to stop."""
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One attack: its parameters and how torchattacks builds it.
+
+    ``build(model, epsilon, steps, seed)`` takes epsilon in [0,1]; attacks ignore what they lack.
+    ``forwards(steps)`` is how many forward passes it makes, for the progress bar.
+    """
+
+    name: str
+    about: str
+    build: Callable[[nn.Module, float, int, int], "Attack"]
+    has_epsilon: bool = True
+    default_steps: int | None = None
+    max_steps: int = 1
+    steps_label: str = "Steps"
+    targetable: bool = True
+    seeded: bool = False
+    forwards: Callable[[int], int] = lambda steps: max(1, steps)
+
+    @property
+    def has_steps(self) -> bool:
+        return self.default_steps is not None
+
+    def check(self, epsilon: float | None, steps: int | None, target: int | None) -> None:
+        """Refuse parameters that the attack does not have or that are out of range."""
+        if self.has_epsilon:
+            if epsilon is None or not 0 < epsilon <= MAX_EPSILON:  # also refuses NaN
+                raise AttackError(
+                    f"{self.name} needs an epsilon above 0 and up to {MAX_EPSILON:g} (in 1/255), "
+                    f"got {epsilon}"
+                )
+        elif epsilon is not None:
+            raise AttackError(f"{self.name} has no epsilon")
+        if self.has_steps:
+            if steps is None or steps != int(steps) or not 1 <= steps <= self.max_steps:
+                raise AttackError(
+                    f"{self.name} needs a whole number of {self.steps_label.lower()} from 1 to "
+                    f"{self.max_steps}, got {steps}"
+                )
+        elif steps is not None:
+            raise AttackError(f"{self.name} has no steps")
+        if target is not None and not self.targetable:
+            raise AttackError(f"{self.name} cannot be aimed at a target")
+
+
+def _torchattacks() -> Any:
+    # Imported when used: training and the Python API do without it.
+    import torchattacks
+
+    return torchattacks
+
+
+def _iterative(name: str, **fixed: Any) -> Callable[[nn.Module, float, int, int], "Attack"]:
+    """BIM or PGD with a step of 2.5 eps / steps (Madry et al. 2018), so that any count arrives."""
+
+    def build(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
+        alpha = min(epsilon, 2.5 * epsilon / steps)
+        return getattr(_torchattacks(), name)(
+            model, eps=epsilon, alpha=alpha, steps=steps, **fixed
+        )
+
+    return build
+
+
+ATTACKS: dict[str, AttackSpec] = {
+    spec.name: spec
+    for spec in (
+        AttackSpec(
+            "FGSM",
+            "One step along the gradient's sign (Goodfellow et al. 2015).",
+            lambda model, epsilon, steps, seed: _torchattacks().FGSM(model, eps=epsilon),
+        ),
+        AttackSpec(
+            "BIM",
+            "FGSM repeated in small steps; the paper calls it I-FGSM (Kurakin et al. 2017).",
+            _iterative("BIM"),
+            default_steps=10,
+            max_steps=200,
+        ),
+        AttackSpec(
+            "PGD",
+            "BIM from a random start (Madry et al. 2018).",
+            _iterative("PGD", random_start=True),
+            default_steps=10,
+            max_steps=200,
+            seeded=True,
+        ),
+        AttackSpec(
+            "MI-FGSM",
+            "BIM with momentum 1; transfers well (Dong et al. 2018).",
+            lambda model, epsilon, steps, seed: _torchattacks().MIFGSM(
+                model, eps=epsilon, alpha=epsilon / steps, steps=steps, decay=1.0
+            ),
+            default_steps=10,
+            max_steps=200,
+        ),
+        AttackSpec(
+            "DeepFool",
+            "The nearest decision boundary in L2; has no epsilon (Moosavi-Dezfooli et al. 2016).",
+            lambda model, epsilon, steps, seed: _torchattacks().DeepFool(
+                model, steps=steps, overshoot=0.02
+            ),
+            has_epsilon=False,
+            default_steps=50,
+            max_steps=100,
+            targetable=False,
+        ),
+        AttackSpec(
+            "C&W",
+            "A small L2 perturbation by optimisation; has no epsilon (Carlini & Wagner 2017).",
+            lambda model, epsilon, steps, seed: _torchattacks().CW(
+                model, c=1.0, kappa=0.0, steps=steps, lr=0.01
+            ),
+            has_epsilon=False,
+            default_steps=50,
+            max_steps=500,
+        ),
+        AttackSpec(
+            "APGD",
+            "PGD that sets its own step size, cross-entropy loss (Croce & Hein 2020).",
+            lambda model, epsilon, steps, seed: _torchattacks().APGD(
+                model, eps=epsilon, steps=steps, seed=seed, loss="ce"
+            ),
+            default_steps=20,
+            max_steps=200,
+            targetable=False,
+            seeded=True,
+            forwards=lambda steps: steps + 2,
+        ),
+        AttackSpec(
+            "Square",
+            "Random search that sees only the scores, no gradient (Andriushchenko et al. 2020).",
+            lambda model, epsilon, steps, seed: _torchattacks().Square(
+                model, eps=epsilon, n_queries=steps, seed=seed
+            ),
+            default_steps=500,
+            max_steps=5000,
+            steps_label="Queries",
+            seeded=True,
+            forwards=lambda steps: steps + 2,
+        ),
+    )
+}
+
+
+def find_attack(name: str) -> AttackSpec:
+    """The attack of that name; an unknown one is an error that lists the names."""
+    if name not in ATTACKS:
+        raise AttackError(f"unknown attack {name!r}; choose from {', '.join(ATTACKS)}")
+    return ATTACKS[name]
+
+
+class CountedForwards(nn.Module):
+    """A model that reports each forward pass, since torchattacks reports nothing.
+
+    ``on_forward(passes)`` may raise :class:`AttackCancelled` to end the attack.
+    """
+
+    def __init__(self, model: nn.Module, on_forward: Callable[[int], None]) -> None:
+        super().__init__()
+        self.model = model
+        self.on_forward = on_forward
+        self.passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        self.on_forward(self.passes)
+        return self.model(x)
+
+
+def round_to_8_bits(x: Tensor) -> Tensor:
+    """The nearest pictures that a PNG can hold: multiples of 1/255 in [0,1]."""
+    return (x * 255).round().clamp(0, 255) / 255
+
+
+def round_inside_ball(adversarial: Tensor, x: Tensor, epsilon: float | None) -> Tensor:
+    """Round to 8 bits without leaving the epsilon ball around ``x``.
+
+    Args:
+        adversarial, x: shape (B,3,H,W), range [0,1]; ``x`` already rounded to 8 bits.
+        epsilon: radius in 1/255; None for attacks that have none.
+    """
+    levels = (adversarial * 255).round()
+    if epsilon is not None:
+        centre = (x * 255).round()
+        whole = math.floor(epsilon)
+        levels = levels.clamp(centre - whole, centre + whole)
+    return levels.clamp(0, 255) / 255
+
+
+def attack(
+    name: str,
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float | None = None,
+    steps: int | None = None,
+    target: int | None = None,
+    seed: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Adversarial versions of ``x`` against ``model``, as 8-bit pictures.
+
+    Args:
+        name: a key of ``ATTACKS``.
+        model: the attacked system, [0,1] pictures to logits; it must have a parameter. Pass the
+            classifier for ``grey-box`` and a ``DefendedClassifier`` for ``adaptive``.
+        x: shape (B,3,H,W), range [0,1], rounded to 8 bits.
+        labels: shape (B,), int64: what to lead away from.
+        epsilon: L-infinity radius in 1/255, up to 64; None for attacks that have none.
+        steps: iterations, or queries for Square; None for attacks that have none.
+        target: class to lead to; None for untargeted.
+        seed: of the attack's randomness. The global random state is left as it was.
+        on_progress: called with the share done, in [0,1]; may raise ``AttackCancelled``.
+
+    Returns:
+        Shape (B,3,H,W), multiples of 1/255, at most ``epsilon`` away from ``x``. Where the attack
+        fails this may be ``x`` itself: compare predictions to know.
+
+    Raises:
+        AttackError: the attack does not exist, lacks a parameter, or one is out of range.
+    """
+    spec = find_attack(name)
+    spec.check(epsilon, steps, target)
+    total = spec.forwards(steps or 1)
+
+    def on_forward(passes: int) -> None:
+        if on_progress is not None:
+            on_progress(min(1.0, (passes - 1) / total))
+
+    was_training = model.training
+    model.eval()
+    counted = CountedForwards(model, on_forward).eval()
+    gpus = [x.device] if x.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=gpus), torch.enable_grad():
+            torch.manual_seed(seed)
+            runner = spec.build(counted, (epsilon or 0) / 255, steps or 1, seed)
+            if target is not None:
+                aim = torch.full_like(labels, target)
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints its mode
+                    runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
+            found = runner(x, labels)
+    finally:
+        model.train(was_training)
+    return round_inside_ball(found.detach(), x, epsilon)
