@@ -9,8 +9,6 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
-from gradio.events import Dependency
-
 class PictureFile(gr.Image):
     """A picture whose file reaches the handler untouched, as a path."""
 
@@ -20,12 +18,14 @@ class PictureFile(gr.Image):
         if payload is None or payload.path is None:
             return super().preprocess(payload)  # type: ignore[return-value]
         return payload.path
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class FreeSlider(gr.Slider):
     """A slider whose limits are the handler's to enforce."""
@@ -34,12 +34,14 @@ class FreeSlider(gr.Slider):
 
     def preprocess(self, payload: float) -> float:
         return payload
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class FreeDropdown(gr.Dropdown):
     """A dropdown whose choices are the handler's to enforce."""
@@ -48,12 +50,14 @@ class FreeDropdown(gr.Dropdown):
 
     def preprocess(self, payload: Any) -> Any:
         return payload
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class FreeRadio(gr.Radio):
     """A radio group whose choices are the handler's to enforce."""
@@ -62,8 +66,11 @@ class FreeRadio(gr.Radio):
 
     def preprocess(self, payload: Any) -> Any:
         return payload
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

@@ -37,7 +37,7 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
         except (ImageError, AttackError, UnknownClassifierError) as error:
             raise gr.Error(_sentence(error), print_exception=False) from error
         except WeightsError as error:
-            log.error("%s", error)
+            log.exception("weights do not load")
             raise gr.Error(
                 f"{_sentence(error)} Repair: `git checkout -- weights`, or train anew with "
                 f"`python app.py --train` (and `--train classifier`).",
@@ -96,13 +96,9 @@ class Handlers:
     ) -> RunView:
         """Attack a picture, and look at it with and without ComDefend."""
         picture = open_picture(image)
-        scenario = make_scenario(
-            classifier, attack, threat_model, epsilon, steps, target, seed, codec
-        )
+        scenario = make_scenario(classifier, attack, threat_model, epsilon, steps, target, seed, codec)
         progress(0, desc=f"{attack} is looking for a perturbation")
-        outcome = self.lab.run(
-            picture, scenario, lambda done: progress(done, desc=f"{attack}: {done:.0%}")
-        )
+        outcome = self.lab.run(picture, scenario, lambda done: progress(done, desc=f"{attack}: {done:.0%}"))
         result = outcome.summary()
         size = outcome.original.shape[-1]
         metrics = result["metrics"]
@@ -216,4 +212,5 @@ def notes(*rows: tuple[str, str]) -> str:
 
 
 def decibels(value: float | None) -> str:
+    """A PSNR in words; None stands for equal pictures."""
     return "no difference" if value is None else f"{value:.1f} dB"

@@ -182,9 +182,7 @@ def choose_example(chosen: gr.SelectData) -> str:
     return example_pictures()[chosen.index][0]
 
 
-def _api_only(
-    handlers: Handlers, picture: gr.Image, classifier: gr.Dropdown, codec: gr.Dropdown
-) -> None:
+def _api_only(handlers: Handlers, picture: gr.Image, classifier: gr.Dropdown, codec: gr.Dropdown) -> None:
     """Endpoints that the page itself does not use."""
     trigger = gr.Button(visible=False)
     limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": MODEL_QUEUE}

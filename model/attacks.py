@@ -84,11 +84,9 @@ def _torchattacks() -> Any:
 def _iterative(name: str, **fixed: Any) -> Callable[[nn.Module, float, int, int], "Attack"]:
     """BIM or PGD with a step of 2.5 eps / steps (Madry et al. 2018), so that any count arrives."""
 
-    def build(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
+    def build(model: nn.Module, epsilon: float, steps: int, _seed: int) -> "Attack":
         alpha = min(epsilon, 2.5 * epsilon / steps)
-        return getattr(_torchattacks(), name)(
-            model, eps=epsilon, alpha=alpha, steps=steps, **fixed
-        )
+        return getattr(_torchattacks(), name)(model, eps=epsilon, alpha=alpha, steps=steps, **fixed)
 
     return build
 
@@ -128,9 +126,7 @@ ATTACKS: dict[str, AttackSpec] = {
         AttackSpec(
             "DeepFool",
             "The nearest decision boundary in L2; has no epsilon (Moosavi-Dezfooli et al. 2016).",
-            lambda model, epsilon, steps, seed: _torchattacks().DeepFool(
-                model, steps=steps, overshoot=0.02
-            ),
+            lambda model, epsilon, steps, seed: _torchattacks().DeepFool(model, steps=steps, overshoot=0.02),
             has_epsilon=False,
             default_steps=50,
             max_steps=100,

@@ -49,8 +49,7 @@ def _card(config: Config, record: dict[str, Any]) -> str:
         )
         scores = [
             ("Clean accuracy (no attacker)",
-             f"{100 * test['accuracy']:.2f} % (95 % interval {100 * test['accuracy_low']:.2f} to "
-             f"{100 * test['accuracy_high']:.2f})"),
+             "{accuracy:.2%} (95 % interval {accuracy_low:.2%} to {accuracy_high:.2%})".format(**test)),
         ]  # fmt: skip
         caution = "Without a defence, this classifier falls to every white-box attack."
     else:
@@ -79,7 +78,8 @@ tags:
 ## Training
 
 - Data: {recipe["data"]}
-- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs), {record["minutes"]:g} minutes on: {record["device"]}
+- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
+- Time: {record["minutes"]:g} minutes on: {record["device"]}
 - Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
 - Command: `{record["command"]}`
 

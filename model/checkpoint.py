@@ -49,10 +49,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
+    """Write JSON, indented, in one step."""
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
+    """A JSON file's value; a missing or damaged file is an error that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -148,8 +150,9 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         Raises:
             WeightsError: something is missing, damaged, or does not fit; the message names it.
         """
+        name = pretrained_model_name_or_path
         return cls._from_pretrained(
-            model_id=str(pretrained_model_name_or_path),
+            model_id=str(find_folder(name) or name),
             revision=revision,
             cache_dir=cache_dir,
             force_download=force_download,
@@ -159,33 +162,26 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         )
 
     @classmethod
-    def _from_pretrained(  # type: ignore[override]
-        cls, *, model_id: str, map_location: str | torch.device = "cpu", **hub: Any
-    ) -> Self:
+    def _from_pretrained(cls, *, model_id: str, map_location: str | torch.device = "cpu", **hub: Any) -> Self:
         folder = find_folder(model_id) or _download(model_id, **hub)
         stated = read_json(folder / CONFIG_FILE)
         if not isinstance(stated, dict):
             raise WeightsError(f"{folder / CONFIG_FILE} is damaged: it holds no JSON object")
         wanted_hash = stated.pop("sha256", None)
         try:
-            model = cls(cls.config_class.from_dict(stated))  # type: ignore[call-arg]
+            model = cls(cls.config_class.from_dict(stated))
         except ConfigError as error:
             raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
 
         path = folder / TENSORS_FILE
         tensors, _ = read_tensors(path)
         if wanted_hash != file_hash(path):
-            raise WeightsError(
-                f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states"
-            )
+            raise WeightsError(f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states")
         load_tensors(model, tensors, path)
         return model.eval().to(map_location)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        tensors = {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in self.state_dict().items()
-        }
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         data = to_safetensors(tensors, metadata={"format": "pt"})
         write_atomically(save_directory / TENSORS_FILE, data)
         digest = hashlib.sha256(data).hexdigest()
@@ -221,9 +217,7 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def save_run(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> None:
+def save_run(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Write all that a run needs to go on into one safetensors file, in one step.
 
     Args:

@@ -15,9 +15,7 @@ class UnknownClassifierError(ValueError):
 
 def conv_bn(in_channels: int, out_channels: int, pool: bool = False) -> nn.Sequential:
     """3x3 convolution, optional 2x2 max-pooling, batch norm, ReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
-    ]
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)]
     if pool:
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers, nn.BatchNorm2d(out_channels), nn.ReLU())

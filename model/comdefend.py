@@ -65,6 +65,7 @@ class ComDefend(
     """
 
     config_class = CodecConfig
+    config: CodecConfig
 
     def __init__(self, config: CodecConfig | None = None) -> None:
         super().__init__()
@@ -132,9 +133,7 @@ class ComDefend(
         """
         return self.decode(ops.binarise(self.logits(x), self.config.sigma, surrogate))
 
-    def noisy_forward(
-        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
-    ) -> CodecOutput:
+    def noisy_forward(self, x: Tensor, sigma: float, generator: torch.Generator | None = None) -> CodecOutput:
         """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""
         code = ops.noisy_code(self.logits(x).float(), sigma, generator)  # (B,12,H,W)
         return CodecOutput(x_hat=self.decode(code).float(), code=code)

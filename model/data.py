@@ -44,9 +44,7 @@ class ImageSet:
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pictures as floats in [0,1], shape (B,3,S,S), with their labels, in order."""
-        for images, labels in zip(
-            self.images.split(batch_size), self.labels.split(batch_size), strict=True
-        ):
+        for images, labels in zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True):
             yield to_float(images), labels
 
 
@@ -114,9 +112,7 @@ def _load_cifar10(split: Split) -> ImageSet:
     return ImageSet(images, torch.tensor(dataset.targets), tuple(dataset.classes))
 
 
-def random_crops(
-    images: Tensor, size: int, generator: torch.Generator, padding: int = 0
-) -> Tensor:
+def random_crops(images: Tensor, size: int, generator: torch.Generator, padding: int = 0) -> Tensor:
     """One random crop of each picture, half of them mirrored.
 
     Args:

@@ -30,8 +30,7 @@ def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Which pictures the model classifies rightly, shape (N,), bool."""
     with torch.inference_mode():
         answers = [
-            model(x).argmax(1) == y
-            for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True)
+            model(x).argmax(1) == y for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True)
         ]
     return torch.cat(answers)
 
@@ -41,12 +40,8 @@ def attacked(
 ) -> Tensor:
     """Adversarial versions of ``x`` against ``model``, leading away from the true labels."""
     batches = [
-        attack(
-            name, model, images.clone(), true, epsilon=epsilon, steps=steps, seed=seed + index
-        )
-        for index, (images, true) in enumerate(
-            zip(x.split(BATCH), labels.split(BATCH), strict=True)
-        )
+        attack(name, model, images.clone(), true, epsilon=epsilon, steps=steps, seed=seed + index)
+        for index, (images, true) in enumerate(zip(x.split(BATCH), labels.split(BATCH), strict=True))
     ]
     return torch.cat(batches)
 

@@ -1,9 +1,10 @@
 """What is trained: one task per kind of model, with its loss, its defaults and its score."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Step(NamedTuple):
     """Named scalars for the progress bar and the history."""
 
 
-class Task(Protocol):
+class Task(ABC):
     """What :func:`model.train.fit` needs to know of the thing that it trains."""
 
     name: ClassVar[str]
@@ -62,18 +63,23 @@ class Task(Protocol):
     stages: ClassVar[tuple[Stage, ...]]
     model: Pretrained
 
-    def __init__(self, data: ImageSet) -> None: ...
+    @abstractmethod
+    def __init__(self, data: ImageSet) -> None:
+        """Make the model, untrained, for these classes and sizes."""
 
+    @abstractmethod
     def floor(self) -> float:
         """The score under which a run got nowhere."""
 
-    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer: ...
+    @abstractmethod
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        """A fresh optimiser of the model's parameters."""
 
-    def step(
-        self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator
-    ) -> Step:
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         """Loss of one batch: ``images`` uint8 (B,3,S,S), ``progress`` of the run in [0,1)."""
 
+    @abstractmethod
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Figures on ``data``, among them ``score``."""
 
@@ -88,7 +94,7 @@ def stage_at(stages: Iterable[Stage], progress: float) -> Stage:
     return stage
 
 
-class CodecTask:
+class CodecTask(Task):
     """The paper's recipe: clean pictures, noise on the code, the unified loss.
 
     Two departures, for speed alone: most of the run sees 16x16 crops (the networks are fully
@@ -105,6 +111,7 @@ class CodecTask:
     max_grad_norm = 1.0
     stages = (Stage(0.8, 16), Stage(0.2, 32))
     noise_ramp = 0.3
+    model: ComDefend
 
     def __init__(self, data: ImageSet) -> None:
         self.model = ComDefend(CodecConfig())
@@ -115,9 +122,7 @@ class CodecTask:
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.model.parameters(), lr=learning_rate)
 
-    def step(
-        self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator
-    ) -> Step:
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         size = min(stage_at(self.stages, progress).size, images.shape[-1])
         x = to_float(random_crops(images, size, generator))
         sigma = 1 + (self.model.config.sigma - 1) * min(1.0, progress / self.noise_ramp)
@@ -135,7 +140,7 @@ class CodecTask:
         return {"psnr_db": torch.cat(psnrs).mean().item(), "ssim": torch.cat(ssims).mean().item()}
 
 
-class ClassifierTask:
+class ClassifierTask(Task):
     """A small ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum."""
 
     name = "classifier"
@@ -150,6 +155,7 @@ class ClassifierTask:
     padding = 4
     label_smoothing = 0.1
     weight_decay = 5e-4
+    model: Classifier
 
     def __init__(self, data: ImageSet) -> None:
         pixels = data.every(10_000).images.double() / 255
@@ -175,9 +181,7 @@ class ClassifierTask:
             weight_decay=self.weight_decay,
         )
 
-    def step(
-        self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator
-    ) -> Step:
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
         logits = self.model(x).float()
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -185,14 +189,12 @@ class ClassifierTask:
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
-        correct = sum(
-            int((model(x).argmax(1) == labels).sum()) for x, labels in data.batches(500)
-        )
+        correct = sum(int((model(x).argmax(1) == labels).sum()) for x, labels in data.batches(500))
         low, high = wilson_interval(correct, len(data))
         return {"accuracy": correct / len(data), "accuracy_low": low, "accuracy_high": high}
 
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (CodecTask, ClassifierTask)}
+TASKS: dict[str, type[Task]] = {CodecTask.name: CodecTask, ClassifierTask.name: ClassifierTask}
 
 
 def learning_rate_factor(progress: float, warmup: float = 0.03) -> float:

@@ -81,6 +81,7 @@ class Run:
         return self.seconds + time.monotonic() - self.started
 
     def save(self) -> None:
+        """Write the checkpoint."""
         state = {
             "recipe": self.recipe.to_dict(),
             "model_config": self.task.model.config.to_dict(),
@@ -104,6 +105,7 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
+        """Steps in an epoch."""
         return max(1, self.count // self.size)
 
     def order(self, epoch: int) -> Tensor:
@@ -230,9 +232,7 @@ def plan_steps(
     return max(1, int((minutes * 60 - at_the_end) / per_step))
 
 
-def fit(
-    run: Run, train: ImageSet, test: ImageSet, interrupts: Interrupts, stop_at: float | None
-) -> bool:
+def fit(run: Run, train: ImageSet, test: ImageSet, interrupts: Interrupts, stop_at: float | None) -> bool:
     """Train until the run is complete; False if it was stopped (and saved) before."""
     batches = Batches(len(train), run.recipe.batch_size, run.recipe.seed)
 
@@ -381,7 +381,10 @@ def _train(args: argparse.Namespace, command: str) -> int:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
 
     with Interrupts() as interrupts:
-        run = (_resumed if args.resume else _begun)(args, command, path, device, train, test, started)
+        if args.resume:
+            run = _resumed(args, path, device, train, started)
+        else:
+            run = _begun(args, command, path, device, train, test, started)
         stop_at = started + args.stop_after * 60 if args.stop_after else None
         complete = fit(run, train, test, interrupts, stop_at)
     if not complete:
@@ -414,7 +417,7 @@ def _begun(
     )
     torch.manual_seed(seed)
     task = kind(train)
-    task.model.to(device, memory_format=torch.channels_last)
+    task.model.to(memory_format=torch.channels_last).to(device)
     batches = Batches(len(train), recipe.batch_size, seed)
     if recipe.max_minutes:
         left = recipe.max_minutes - (time.monotonic() - started) / 60
@@ -427,13 +430,7 @@ def _begun(
 
 
 def _resumed(
-    args: argparse.Namespace,
-    command: str,
-    path: Path,
-    device: torch.device,
-    train: ImageSet,
-    test: ImageSet,
-    started: float,
+    args: argparse.Namespace, path: Path, device: torch.device, train: ImageSet, started: float
 ) -> Run:
     state = checkpoint.read_run_state(path)
     recipe = Recipe.from_dict(state["recipe"])
@@ -456,7 +453,7 @@ def _resumed(
     task = TASKS[recipe.task](train)
     if task.model.config.to_dict() != state["model_config"]:
         raise TrainingError(f"{path} was made by another network or from other data")
-    task.model.to(device, memory_format=torch.channels_last)
+    task.model.to(memory_format=torch.channels_last).to(device)
     optimizer = task.optimizer(recipe.learning_rate)
     checkpoint.load_run(path, task.model, optimizer)
     print(f"Going on from step {state['step']} of {state['total_steps']}")

@@ -1,0 +1,64 @@
+"""Small models and small data for all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.classifiers import ARCHITECTURES, Classifier
+from model.comdefend import ComDefend
+from model.config import ClassifierConfig, CodecConfig
+
+TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
+CLASSES = ("circle", "cross", "square", "star")
+
+
+@pytest.fixture
+def codec() -> ComDefend:
+    """An untrained codec with two convolutions a side."""
+    torch.manual_seed(0)
+    return ComDefend(TINY_CODEC).eval()
+
+
+def tiny_net(classes: int) -> torch.nn.Sequential:
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32, classes),
+    )
+
+
+@pytest.fixture
+def classifier(monkeypatch: pytest.MonkeyPatch) -> Classifier:
+    """An untrained classifier of four classes on 16x16 pictures."""
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    torch.manual_seed(1)
+    config = ClassifierConfig("tiny", CLASSES, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    return Classifier(config).eval()
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    """Six pictures of 16x16 pixels, multiples of 1/255."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (6, 3, 16, 16), generator=generator).float() / 255
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures in two classes, told apart by their colour."""
+    root = tmp_path_factory.mktemp("dataset")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                ramp = np.linspace(-50, 50, 32)[:, None, None] * rng.uniform(-1, 1)
+                pixels = np.array(colour) + ramp + rng.normal(0, 8, (32, 32, 3))
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.png")
+    return root

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from model import ComDefend
+from model.comdefend import ShapeError
+from model.config import CodecConfig
+
+
+def test_the_papers_network():
+    model = ComDefend()
+    assert sum(p.numel() for p in model.parameters()) == 1_566_735
+    names = list(model.state_dict())
+    assert names[0] == "com.conv0.weight"
+    assert names[-1] == "rec.conv8.bias"
+    assert len(names) == 36
+    shapes = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    assert shapes["com.conv4.weight"] == (256, 128, 3, 3)
+    assert shapes["com.conv8.weight"] == (12, 32, 3, 3)
+    assert shapes["rec.conv0.weight"] == (32, 12, 3, 3)
+    assert shapes["rec.conv8.weight"] == (3, 16, 3, 3)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (1, 1), (7, 13), (224, 3)])
+def test_any_size_works(codec, size):
+    x = torch.rand(2, 3, *size)
+    code = codec.compress(x)
+    assert code.shape == (2, 12, *size)
+    assert code.dtype == torch.uint8
+    assert set(code.unique().tolist()) <= {0, 1}
+    x_hat = codec.reconstruct(code)
+    assert x_hat.shape == x.shape
+    assert 0 <= x_hat.min() <= x_hat.max() <= 1
+
+
+def test_calling_it_is_compress_and_reconstruct(codec, pictures):
+    wanted = codec.reconstruct(codec.compress(pictures))
+    assert torch.equal(codec(pictures), wanted)
+    assert torch.equal(codec(pictures.clone().requires_grad_()), wanted)
+    assert torch.equal(codec.train()(pictures), wanted)
+
+
+def test_the_gradient_reaches_the_picture_and_both_networks(codec, pictures):
+    x = pictures.clone().requires_grad_()
+    codec(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert all(p.grad.abs().sum() > 0 for p in codec.parameters())
+
+
+def test_the_input_is_centred(codec):
+    grey = torch.full((1, 3, 9, 9), 0.5)
+    bias = codec.com.conv0.bias
+    with torch.no_grad():
+        for p in codec.com.parameters():
+            p.zero_()
+        bias.fill_(0.0)
+        codec.com.conv0.weight.fill_(1.0)
+        codec.com.conv1.weight.fill_(1.0)
+    assert codec.logits(grey).abs().max() == 0
+
+
+def test_training_noise_has_the_asked_width(codec, pictures):
+    generator = torch.Generator().manual_seed(0)
+    output = codec.noisy_forward(pictures, 20.0, generator)
+    assert output.x_hat.shape == pictures.shape
+    assert output.code.shape == (6, 12, 16, 16)
+    assert ((output.code > 0.01) & (output.code < 0.99)).float().mean() < 0.5
+    quiet = codec.noisy_forward(pictures, 0.0)
+    assert torch.allclose(quiet.code, torch.sigmoid(codec.logits(pictures)))
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.rand(3, 8, 8), torch.rand(1, 1, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)]
+)
+def test_wrong_pictures_are_refused_with_what_they_are(codec, bad):
+    with pytest.raises(ShapeError, match=str(tuple(bad.shape))[1:-1]):
+        codec.compress(bad)
+
+
+def test_wrong_codes_are_refused(codec):
+    with pytest.raises(ShapeError, match=r"\(1, 11, 4, 4\)"):
+        codec.reconstruct(torch.zeros(1, 11, 4, 4))
+
+
+def test_other_widths():
+    model = ComDefend(CodecConfig(com_widths=(4, 6), rec_widths=(4, 3)))
+    assert model.planes == 6
+    assert model.compress(torch.rand(1, 3, 4, 4)).shape == (1, 6, 4, 4)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.data import DataError, load_split, random_crops, to_float
+
+
+def test_a_folder_becomes_bytes_and_labels(dataset):
+    data = load_split(dataset, "train")
+    assert data.classes == ("blue", "red")
+    assert data.images.shape == (32, 3, 32, 32)
+    assert data.images.dtype == torch.uint8
+    assert data.labels.tolist() == [0] * 16 + [1] * 16
+    assert data.images[0, 2].float().mean() > data.images[0, 0].float().mean()  # blue, so RGB
+    with Image.open(dataset / "train" / "blue" / "0.png") as image:
+        assert np.array_equal(np.asarray(image), data.images[0].permute(1, 2, 0).numpy())
+
+
+def test_a_sample_keeps_all_classes(dataset):
+    sample = load_split(dataset, "train").every(4)
+    assert len(sample) == 4
+    assert set(sample.labels.tolist()) == {0, 1}
+    assert len(load_split(dataset, "train").every(1000)) == 32
+
+
+def test_batches_are_floats_in_order(dataset):
+    data = load_split(dataset, "test")
+    batches = list(data.batches(6))
+    assert [len(x) for x, _ in batches] == [6, 6, 4]
+    x = torch.cat([x for x, _ in batches])
+    assert torch.equal((x * 255).round().byte(), data.images)
+    assert 0 <= x.min() <= x.max() <= 1
+
+
+def test_other_sizes_are_scaled_and_cropped(tmp_path):
+    folder = tmp_path / "train" / "a"
+    folder.mkdir(parents=True)
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 32:96] = 255
+    Image.fromarray(pixels).save(folder / "wide.png")
+    Image.fromarray(pixels[:8, :8]).convert("L").save(folder / "small.png")
+    data = load_split(tmp_path, "train")
+    assert data.images.shape == (2, 3, 32, 32)
+    assert data.images[1, :, 4:-4, 4:-4].min() > 250  # only the white middle of the wide one is left
+
+
+def test_what_is_missing_or_broken_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"there is no folder .*train"):
+        load_split(tmp_path, "train")
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no pictures"):
+        load_split(tmp_path, "train")
+    (tmp_path / "train" / "a" / "fake.png").write_text("hello")
+    with pytest.raises(DataError, match=r"fake\.png is not a readable picture"):
+        load_split(tmp_path, "train")
+
+
+def test_crops_are_parts_of_the_picture_or_its_mirror():
+    picture = torch.arange(64).view(1, 1, 8, 8).expand(200, 3, 8, 8)
+    crops = random_crops(picture, 5, torch.Generator().manual_seed(0))
+    assert crops.shape == (200, 3, 5, 5)
+    plain = {
+        tuple(picture[0, 0, i : i + 5, j : j + 5].flatten().tolist()) for i in range(4) for j in range(4)
+    }
+    mirrored = {
+        tuple(picture[0, 0, i : i + 5, j : j + 5].flip(1).flatten().tolist())
+        for i in range(4) for j in range(4)
+    }  # fmt: skip
+    found = {tuple(crop[0].flatten().tolist()) for crop in crops}
+    assert found == plain | mirrored
+
+
+def test_padding_mirrors_the_border():
+    row = torch.arange(4, dtype=torch.uint8).view(1, 1, 1, 4).expand(300, 1, 4, 4)
+    crops = random_crops(row, 4, torch.Generator().manual_seed(0), padding=2)
+    starts = {tuple(crop[0, 0].tolist()) for crop in crops}
+    unflipped = {(2, 1, 0, 1), (1, 0, 1, 2), (0, 1, 2, 3), (1, 2, 3, 2), (2, 3, 2, 1)}
+    assert starts == unflipped | {s[::-1] for s in unflipped}
+
+
+def test_crops_follow_their_generator():
+    x = torch.rand(8, 3, 16, 16)
+    first = random_crops(x, 8, torch.Generator().manual_seed(3))
+    assert torch.equal(first, random_crops(x, 8, torch.Generator().manual_seed(3)))
+
+
+def test_to_float_is_channels_last():
+    x = to_float(torch.full((2, 3, 4, 4), 255, dtype=torch.uint8))
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert x.unique().tolist() == [1.0]

@@ -1,0 +1,94 @@
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model import ops
+
+
+def test_binarise_gives_exact_zeros_and_ones():
+    logits = torch.tensor([-30.0, -1e-6, 0.0, 1e-6, 30.0], requires_grad=True)
+    for surrogate in ops.SURROGATES:
+        assert ops.binarise(logits, 20.0, surrogate).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_the_values_are_the_same_with_and_without_gradient():
+    logits = torch.randn(1, 12, 50, 50) * 30
+    with torch.no_grad():
+        plain = ops.binarise(logits, 20.0)
+    assert torch.equal(ops.binarise(logits.requires_grad_(), 20.0), plain)
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "slope"),
+    [
+        ("gaussian", lambda z: math.exp(-(z**2) / 800) / (20 * math.sqrt(2 * math.pi))),
+        ("sigmoid", lambda z: math.exp(-z) / (1 + math.exp(-z)) ** 2),
+        ("identity", lambda z: 1.0),
+    ],
+)
+def test_the_gradient_is_the_surrogates_slope(surrogate, slope):
+    values = [-25.0, -3.0, 0.0, 4.0, 30.0]
+    logits = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    ops.binarise(logits, 20.0, surrogate).sum().backward()
+    assert logits.grad.tolist() == pytest.approx([slope(z) for z in values], rel=1e-6, abs=1e-12)
+
+
+def test_the_default_surrogate_does_not_vanish_on_trained_logits():
+    logits = torch.tensor([20.0], requires_grad=True)
+    ops.binarise(logits, 20.0).sum().backward()
+    plain = torch.tensor([20.0], requires_grad=True)
+    ops.binarise(plain, 20.0, "sigmoid").sum().backward()
+    assert logits.grad.item() > 0.01
+    assert plain.grad.item() < 1e-8
+
+
+def test_the_surrogate_is_the_mean_of_the_noisy_code():
+    logits = torch.tensor([-20.0, 0.0, 10.0]).expand(200_000, 3)
+    generator = torch.Generator().manual_seed(0)
+    mean = ops.noisy_code(logits, 20.0, generator).mean(0)
+    assert mean.tolist() == pytest.approx(ops.soft_code(logits[0], 20.0).tolist(), abs=0.005)
+
+
+def test_noise_follows_its_generator():
+    logits = torch.zeros(1, 12, 4, 4)
+    first = ops.noisy_code(logits, 20.0, torch.Generator().manual_seed(5))
+    assert torch.equal(first, ops.noisy_code(logits, 20.0, torch.Generator().manual_seed(5)))
+    assert not torch.equal(first, ops.noisy_code(logits, 20.0, torch.Generator().manual_seed(6)))
+    assert torch.equal(ops.noisy_code(logits, 0.0), torch.full_like(logits, 0.5))
+
+
+def test_unknown_surrogate_is_refused():
+    with pytest.raises(ValueError, match="'cubic'"):
+        ops.soft_code(torch.zeros(1), 20.0, "cubic")
+
+
+@pytest.mark.parametrize("shape", [(12, 32, 32), (12, 5, 7), (1, 1, 1), (3, 1, 9)])
+def test_a_code_survives_packing(shape):
+    code = torch.randint(0, 2, shape, dtype=torch.uint8)
+    packed = ops.pack_code(code)
+    assert torch.equal(ops.unpack_code(packed), code)
+    with np.load(io.BytesIO(packed)) as archive:
+        assert archive["bits"].dtype == np.uint8
+        assert archive["bits"].size == math.ceil(math.prod(shape) / 8)
+        assert tuple(archive["shape"]) == shape
+
+
+def test_packing_refuses_what_is_no_code():
+    with pytest.raises(ops.CodeError, match="zeros and ones"):
+        ops.pack_code(torch.full((12, 2, 2), 2))
+    with pytest.raises(ops.CodeError, match=r"\(1, 12, 2, 2\)"):
+        ops.pack_code(torch.zeros(1, 12, 2, 2))
+
+
+def test_unpacking_refuses_damage():
+    packed = ops.pack_code(torch.ones(12, 8, 8))
+    for damaged in (b"", b"nonsense", packed[: len(packed) // 2]):
+        with pytest.raises(ops.CodeError):
+            ops.unpack_code(damaged)
+    buffer = io.BytesIO()
+    np.savez(buffer, bits=np.zeros(3, np.uint8), shape=np.array([12, 8, 8]))
+    with pytest.raises(ops.CodeError, match="cannot have 3"):
+        ops.unpack_code(buffer.getvalue())
