@@ -1,5 +1,13 @@
 """Small models and small data for all tests."""
 
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +19,7 @@ from model.classifiers import ARCHITECTURES, Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
 
+ROOT = Path(__file__).resolve().parent.parent
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 CLASSES = ("circle", "cross", "square", "star")
 
@@ -62,3 +71,42 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = np.array(colour) + ramp + rng.normal(0, 8, (32, 32, 3))
                 Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of a started ``python app.py`` with the repository's weights."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    address = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py"), "--device", "cpu"],
+            env=environment, stdout=log, stderr=log, cwd=tempfile.gettempdir(),
+        )  # fmt: skip
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+                if process.poll() is not None:
+                    break
+            else:
+                pytest.fail("the server did not answer within two minutes")
+            if process.poll() is not None:
+                log.seek(0)
+                pytest.fail(f"the server ended:\n{log.read().decode()}")
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def example() -> Path:
+    """One of the pictures that the page offers."""
+    return ROOT / "app" / "examples" / "ship.png"

@@ -1,0 +1,144 @@
+"""The endpoints, through gradio_client against a started server, on the repository's weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from app.images import full_size, open_picture
+from model import ComDefend, load_classifier
+from model.attacks import ATTACKS
+from model.ops import unpack_code
+
+
+@pytest.fixture(scope="module")
+def client(server) -> Client:
+    return Client(server, verbose=False)
+
+
+def test_the_endpoints_and_their_parameters(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/run", "/defend", "/classify", "/scenarios"}
+    parameters = endpoints["/run"]["parameters"]
+    assert [p["parameter_name"] for p in parameters] == [
+        "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec",
+    ]  # fmt: skip
+    assert all(p["parameter_has_default"] for p in parameters[1:])
+
+
+def test_a_run_with_defaults(client, example):
+    *_, result = client.predict(image=handle_file(example), target=None, api_name="/run")
+    assert result["scenario"] == {
+        "classifier": "cifar10", "codec": "comdefend-cifar10", "attack": "PGD",
+        "threat_model": "grey-box", "epsilon": 8, "steps": 10, "target": None, "seed": 0,
+    }  # fmt: skip
+    assert result["verdict"]["attack_succeeded"]
+    assert result["predictions"]["original"]["label"] == "ship"
+    assert result["metrics"]["linf_255"] == 8
+    assert result["metrics"]["code_bits_per_pixel"] == 12
+    assert [len(p["top"]) for p in result["predictions"].values()] == [5] * 4
+
+
+def test_the_pictures_of_a_run_are_the_ones_classified(client, example):
+    outputs = client.predict(
+        image=handle_file(example), attack="FGSM", epsilon=4, threat_model="grey-box", api_name="/run"
+    )
+    result = outputs[-1]
+    original, adversarial = (full_size(open_picture(outputs[i])) for i in (1, 3))
+    assert torch.equal(original, full_size(open_picture(example)))
+    assert ((adversarial - original) * 255).abs().max().round() == 4
+    classifier, codec = load_classifier("cifar10"), ComDefend.from_pretrained("comdefend-cifar10")
+    for x, view in ((adversarial, "adversarial"), (codec(adversarial), "defended_adversarial")):
+        best = classifier(x).softmax(1).max(1)
+        assert result["predictions"][view]["label"] == classifier.classes[best.indices.item()]
+        assert result["predictions"][view]["confidence"] == pytest.approx(best.values.item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_answers(client, example, name):
+    steps = {"Square": 50, "DeepFool": 5}.get(name, 3)
+    *_, result = client.predict(
+        image=handle_file(example), attack=name, steps=steps, threat_model="adaptive", api_name="/run"
+    )
+    spec = ATTACKS[name]
+    assert result["scenario"]["attack"] == name
+    assert (result["scenario"]["epsilon"] is None) is not spec.has_epsilon
+    assert result["scenario"]["steps"] == (steps if spec.has_steps else None)
+
+
+def test_a_target(client, example):
+    *_, result = client.predict(
+        image=handle_file(example), target="frog", epsilon=16, steps=20, api_name="/run"
+    )
+    assert result["scenario"]["target"] == "frog"
+    assert result["verdict"]["attack_succeeded"]
+    assert result["predictions"]["adversarial"]["label"] == "frog"
+
+
+def test_defend(client, example):
+    picture, packed = client.predict(image=handle_file(example), api_name="/defend")
+    codec = ComDefend.from_pretrained("comdefend-cifar10")
+    x = full_size(open_picture(example))
+    code = unpack_code(Path(packed).read_bytes())
+    assert torch.equal(code, codec.compress(x)[0])
+    wanted = (codec.reconstruct(code[None])[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - wanted).max() <= 1
+
+
+def test_classify(client, example):
+    result = client.predict(image=handle_file(example), api_name="/classify")
+    assert result["classifier"] == "cifar10"
+    assert result["label"] == "ship"
+    assert result["top"][0] == ["ship", result["confidence"]]
+
+
+def test_scenarios(client):
+    choices = client.predict(api_name="/scenarios")
+    json.dumps(choices)
+    assert list(choices["attacks"]) == list(ATTACKS)
+    assert choices["defaults"]["attack"] == "PGD"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"attack": "magic"}, "Unknown attack 'magic'"),
+        ({"epsilon": -3}, "needs an epsilon above 0"),
+        ({"epsilon": 1e9}, "up to 64"),
+        ({"steps": 100000}, "from 1 to 200"),
+        ({"steps": 1.5}, "must be a whole number"),
+        ({"target": "unicorn"}, "no class 'unicorn'"),
+        ({"attack": "APGD", "target": "frog"}, "cannot be aimed"),
+        ({"threat_model": "telepathic"}, "Unknown threat model"),
+        ({"classifier": "mnist"}, "Unknown classifier"),
+        ({"codec": "../secrets"}, "Unknown codec"),
+        ({"seed": 1e30}, "Seed must be a whole number"),
+    ],
+)
+def test_bad_requests_get_one_sentence(client, example, wrong, message):
+    with pytest.raises(AppError, match=message) as caught:
+        client.predict(image=handle_file(example), api_name="/run", **wrong)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_bad_pictures_get_one_sentence(client, tmp_path):
+    (tmp_path / "fake.png").write_text("hello")
+    for api_name in ("/run", "/defend", "/classify"):
+        with pytest.raises(AppError, match="not a picture"):
+            client.predict(image=handle_file(tmp_path / "fake.png"), api_name=api_name)
+
+
+def test_the_lab_goes_on_after_errors(client, example):
+    with pytest.raises(AppError):
+        client.predict(image=handle_file(example), attack="magic", api_name="/run")
+    assert client.predict(image=handle_file(example), api_name="/classify")["label"] == "ship"
+
+
+def test_a_codec_that_is_no_choice_cannot_reach_files(client, example):
+    with pytest.raises(AppError, match="Unknown codec"):
+        client.predict(image=handle_file(example), codec="/etc", api_name="/defend")

@@ -1,0 +1,137 @@
+import math
+
+import pytest
+import torch
+
+from model import DefendedClassifier
+from model.attacks import (
+    ATTACKS,
+    THREAT_MODELS,
+    AttackCancelled,
+    AttackError,
+    attack,
+    round_inside_ball,
+    round_to_8_bits,
+)
+
+
+def parameters(name: str, steps: int = 10) -> dict:
+    spec = ATTACKS[name]
+    return {"epsilon": 8 if spec.has_epsilon else None, "steps": steps if spec.has_steps else None}
+
+
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_stays_inside_its_ball_as_an_8_bit_picture(
+    name, threat_model, classifier, codec, pictures
+):
+    model = DefendedClassifier(classifier, codec) if threat_model == "adaptive" else classifier
+    labels = model(pictures).argmax(1)
+    found = attack(name, model, pictures, labels, **parameters(name))
+    assert found.shape == pictures.shape
+    assert not found.requires_grad
+    assert torch.equal(round_to_8_bits(found), found)
+    assert 0 <= found.min() <= found.max() <= 1
+    if ATTACKS[name].has_epsilon:
+        moved = ((found - pictures) * 255).abs()
+        assert moved.max() <= 8 + 1e-3
+        assert moved.max() > 0 or name == "Square"  # which gives back what it could not fool
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_moves_the_loss_against_the_label(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    settings = parameters(name, steps=50) | ({"epsilon": 32} if ATTACKS[name].has_epsilon else {})
+    found = attack(name, classifier, pictures, labels, **settings)
+    before = torch.nn.functional.cross_entropy(classifier(pictures), labels)
+    assert torch.nn.functional.cross_entropy(classifier(found), labels) > before
+
+
+@pytest.mark.parametrize("name", [n for n, spec in ATTACKS.items() if spec.targetable])
+def test_targeted_attacks_move_towards_the_target(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    target = int((labels[0] + 1) % 4)
+    settings = parameters(name, steps=100) | ({"epsilon": 32} if ATTACKS[name].has_epsilon else {})
+    found = attack(name, classifier, pictures, labels, target=target, **settings)
+    away = labels != target
+    before = classifier(pictures).softmax(1)[away, target].mean()
+    assert classifier(found).softmax(1)[away, target].mean() > before
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_seed_gives_the_same_picture(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    torch.manual_seed(1)
+    first = attack(name, classifier, pictures, labels, seed=7, **parameters(name))
+    torch.manual_seed(2)
+    assert torch.equal(first, attack(name, classifier, pictures, labels, seed=7, **parameters(name)))
+
+
+@pytest.mark.parametrize("name", [n for n, spec in ATTACKS.items() if spec.seeded])
+def test_another_seed_gives_another_picture(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    first = attack(name, classifier, pictures, labels, seed=7, **parameters(name))
+    assert not torch.equal(first, attack(name, classifier, pictures, labels, seed=8, **parameters(name)))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_global_random_state_and_the_inputs_are_left_alone(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    copies = pictures.clone(), labels.clone()
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    attack(name, classifier, pictures, labels, **parameters(name))
+    assert torch.equal(torch.rand(1), wanted)
+    assert torch.equal(pictures, copies[0])
+    assert torch.equal(labels, copies[1])
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_progress_is_reported_and_can_cancel(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    shares: list[float] = []
+    attack(name, classifier, pictures[:1], labels[:1], on_progress=shares.append, **parameters(name))
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] <= 1
+
+    def cancel(_: float) -> None:
+        raise AttackCancelled
+
+    with pytest.raises(AttackCancelled):
+        attack(name, classifier, pictures, labels, on_progress=cancel, **parameters(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("LBFGS", {}, "unknown attack 'LBFGS'"),
+        ("PGD", {"epsilon": -1, "steps": 5}, "above 0"),
+        ("PGD", {"epsilon": 1000, "steps": 5}, "up to 64"),
+        ("PGD", {"epsilon": math.nan, "steps": 5}, "got nan"),
+        ("PGD", {"epsilon": 8, "steps": 0}, "from 1 to 200, got 0"),
+        ("PGD", {"epsilon": 8, "steps": 2.5}, "whole number"),
+        ("PGD", {"epsilon": 8, "steps": None}, "got None"),
+        ("FGSM", {"epsilon": 8, "steps": 3}, "no steps"),
+        ("DeepFool", {"epsilon": 8, "steps": 3}, "no epsilon"),
+        ("DeepFool", {"steps": 3, "target": 1}, "cannot be aimed"),
+        ("APGD", {"epsilon": 8, "steps": 3, "target": 1}, "cannot be aimed"),
+    ],
+)
+def test_impossible_settings_are_refused(name, settings, message, classifier, pictures):
+    with pytest.raises(AttackError, match=message):
+        attack(name, classifier, pictures, torch.zeros(6, dtype=torch.long), **settings)
+
+
+def test_rounding_stays_inside_a_ball_that_is_no_whole_number():
+    x = torch.tensor([0.0, 100.0, 255.0]).view(1, 1, 1, 3) / 255
+    moved = (x + 2.5 / 255).clamp(0, 1)
+    assert (round_inside_ball(moved, x, 2.5) * 255).flatten().tolist() == [2, 102, 255]
+    assert (round_inside_ball(moved, x, None) * 255).flatten().tolist()[1] in (102, 103)
+
+
+def test_the_models_mode_is_given_back(classifier, pictures):
+    classifier.train()
+    attack("FGSM", classifier, pictures, torch.zeros(6, dtype=torch.long), epsilon=8)
+    assert classifier.training

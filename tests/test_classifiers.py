@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import nn
+
+from model import DefendedClassifier, load_classifier
+from model.classifiers import Classifier, UnknownClassifierError, resnet9
+from model.config import ClassifierConfig
+
+
+def test_normalisation_is_inside(classifier, pictures):
+    wanted = classifier.net((pictures - 0.5) / 0.25)
+    assert torch.equal(classifier(pictures), wanted)
+    assert "mean" not in classifier.state_dict()
+
+
+def test_resnet9_stays_within_a_hundred_million_multiply_adds():
+    model = resnet9(10).eval()
+    count = 0
+
+    def add(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal count
+        count += output.numel() * module.weight[0].numel()
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(add)
+    assert model(torch.rand(1, 3, 32, 32)).shape == (1, 10)
+    assert 90e6 < count < 100e6
+
+
+def test_a_defended_classifier_sees_only_the_reconstruction(classifier, codec, pictures):
+    defended = DefendedClassifier(classifier, codec)
+    assert torch.equal(defended(pictures), classifier(codec.reconstruct(codec.compress(pictures))))
+    assert defended.classes == classifier.classes
+
+
+def test_a_defended_classifier_is_differentiable_end_to_end(classifier, codec, pictures):
+    x = pictures.clone().requires_grad_()
+    DefendedClassifier(classifier, codec)(x).sum().backward()
+    assert (x.grad != 0).float().mean() > 0.5
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UnknownClassifierError, match=r"'mnist'.*'cifar10'"):
+        load_classifier("mnist")
+    with pytest.raises(UnknownClassifierError, match="'vgg'"):
+        Classifier(ClassifierConfig("vgg", ("a", "b"), 32, (0, 0, 0), (1, 1, 1)))

@@ -1,0 +1,146 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.lab import VIEWS, Lab, Scenario
+from model import DefendedClassifier
+from model.attacks import ATTACKS, THREAT_MODELS, AttackError
+from model.checkpoint import WeightsError
+
+
+@pytest.fixture
+def lab(classifier, codec) -> Lab:
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"] = classifier
+    lab._codecs["comdefend-cifar10"] = codec
+    return lab
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+def scenario(name: str, **more) -> Scenario:
+    spec = ATTACKS[name]
+    return Scenario(
+        attack=name,
+        epsilon=8 if spec.has_epsilon else None,
+        steps=20 if spec.has_steps else None,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_run_tells_the_truth(lab, picture, classifier, codec, name, threat_model):
+    outcome = lab.run(picture, scenario(name, threat_model=threat_model))
+    result = json.loads(json.dumps(outcome.summary()))
+    assert list(result) == ["scenario", "predictions", "verdict", "metrics", "timings_ms", "device"]
+    assert list(result["predictions"]) == list(VIEWS)
+
+    # Each prediction is the classifier's own, on the picture that is shown.
+    shown = [outcome.original, outcome.adversarial, outcome.defended_original, outcome.defended_adversarial]
+    for view, x in zip(VIEWS, shown, strict=True):
+        best = classifier(x).softmax(1)[0]
+        assert result["predictions"][view]["label"] == classifier.classes[best.argmax()]
+        assert result["predictions"][view]["confidence"] == pytest.approx(best.max().item(), abs=1e-4)
+        assert len(result["predictions"][view]["top"]) == 4
+    assert torch.equal(outcome.defended_adversarial, codec(outcome.adversarial))
+    assert torch.equal(outcome.code_original, codec.compress(outcome.original))
+
+    system = classifier if threat_model == "grey-box" else DefendedClassifier(classifier, codec)
+    changed = system(outcome.original).argmax() != system(outcome.adversarial).argmax()
+    said = {view: answer["label"] for view, answer in result["predictions"].items()}
+    assert result["verdict"] == {
+        "attack_succeeded": bool(changed),
+        "defence_held": said["defended_adversarial"] == said["original"],
+        "codec_changed_label": said["defended_original"] != said["original"],
+    }
+
+    metrics = result["metrics"]
+    delta = outcome.adversarial - outcome.original
+    assert metrics["linf_255"] == pytest.approx(delta.abs().max().item() * 255, abs=1e-3)
+    assert metrics["l2"] == pytest.approx(delta.square().sum().sqrt().item(), abs=1e-4)
+    assert metrics["code_bits_per_pixel"] == 12
+    flipped = (outcome.code_original != outcome.code_adversarial).float().mean().item()
+    assert metrics["code_bits_flipped"] == pytest.approx(flipped, abs=1e-5)
+    assert list(result["timings_ms"]) == ["attack", "compress", "reconstruct", "classify"]
+
+
+def test_the_attacked_system_is_the_one_of_the_threat_model(lab, picture, classifier, codec, monkeypatch):
+    attacked = []
+
+    def spy(name, model, x, labels, **_):
+        attacked.append((model, labels))
+        return x
+
+    monkeypatch.setattr("app.lab.attack", spy)
+    grey = lab.run(picture, scenario("FGSM"))
+    lab.run(picture, scenario("FGSM", threat_model="adaptive"))
+    assert attacked[0][0] is classifier
+    assert isinstance(attacked[1][0], DefendedClassifier)
+    assert attacked[1][1].item() == DefendedClassifier(classifier, codec)(grey.original).argmax().item()
+    # An attack that changed nothing is said to have failed, and equal pictures have no PSNR.
+    assert grey.verdict["attack_succeeded"] is False
+    assert grey.metrics["psnr_adversarial_db"] is None
+
+
+def test_a_target_is_reached_or_not(lab, picture, classifier):
+    first = lab.run(picture, scenario("FGSM"))
+    target = first.predictions["adversarial"].top[1][0]
+    outcome = lab.run(picture, scenario("PGD", target=target))
+    reached = outcome.predictions["adversarial"].label == target
+    assert outcome.verdict["attack_succeeded"] is reached
+
+
+def test_the_same_seed_gives_the_same_run(lab, picture):
+    first = lab.run(picture, scenario("PGD", seed=5))
+    assert torch.equal(first.adversarial, lab.run(picture, scenario("PGD", seed=5)).adversarial)
+    assert not torch.equal(first.adversarial, lab.run(picture, scenario("PGD", seed=6)).adversarial)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (Scenario(threat_model="white-box"), "unknown threat model 'white-box'"),
+        (Scenario(codec="jpeg"), "unknown codec 'jpeg'"),
+        (Scenario(classifier="mnist"), "unknown classifier 'mnist'"),
+        (Scenario(target="unicorn"), "no class 'unicorn'"),
+        (Scenario(epsilon=float("nan")), "got nan"),
+        (Scenario(attack="magic"), "unknown attack 'magic'"),
+    ],
+)
+def test_impossible_scenarios_are_refused(lab, picture, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        lab.run(picture, wrong)
+
+
+def test_missing_weights_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("app.lab.WEIGHTS", tmp_path)
+    with pytest.raises(WeightsError, match="there is no folder"):
+        Lab("cpu").codec("comdefend-cifar10")
+
+
+def test_cancelling_leaves_the_lab_usable(lab, picture):
+    def cancel(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(picture, scenario("PGD"), cancel)
+    assert lab.run(picture, scenario("PGD")).device == "cpu"
+
+
+def test_scenarios_lists_what_run_accepts(lab):
+    choices = lab.scenarios()
+    json.dumps(choices)
+    assert list(choices["attacks"]) == list(ATTACKS)
+    assert choices["attacks"]["DeepFool"]["epsilon"] is None
+    assert choices["attacks"]["FGSM"]["steps"] is None
+    assert choices["attacks"]["PGD"]["steps"]["max"] == 200
+    assert choices["threat_models"] == list(THREAT_MODELS)
+    with pytest.raises(AttackError, match="up to 64"):
+        ATTACKS["FGSM"].check(choices["attacks"]["FGSM"]["epsilon"]["max"] + 1, None, None)

@@ -1,0 +1,17 @@
+import pytest
+
+from app.settings import Settings
+
+
+def test_the_command_line_goes_before_the_environment():
+    environment = {"GRADIO_SERVER_PORT": "9000", "GRADIO_SERVER_NAME": "0.0.0.0"}
+    silent = Settings.collect(None, None, "auto", False, environment)
+    assert (silent.host, silent.port) == ("0.0.0.0", 9000)
+    loud = Settings.collect("127.0.0.1", 8000, "cpu", True, environment)
+    assert loud == Settings("127.0.0.1", 8000, "cpu", True)
+    assert Settings.collect(None, None, "auto", False, {}) == Settings()
+
+
+def test_a_port_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="'many'"):
+        Settings.collect(None, None, "auto", False, {"GRADIO_SERVER_PORT": "many"})

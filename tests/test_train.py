@@ -1,0 +1,222 @@
+"""Training through the command line, on a few generated pictures."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import app as _package  # noqa: F401 - app.py below is another module of the same name
+from model import ComDefend, checkpoint, recipes, train
+from model.classifiers import Classifier
+from model.config import CodecConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load_main():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("app_script", ROOT / "app.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+main = load_main()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """Small networks, and runs kept in a folder of the test."""
+    tiny = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
+    monkeypatch.setattr(recipes, "CodecConfig", lambda: tiny)
+    monkeypatch.setattr(train, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
+    monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
+
+
+def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[str]:
+    return ["--train", what, "--data", str(dataset), "--out", str(out), "--batch-size", "8",
+            "--device", "cpu", *more]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "kind"), [("codec", ComDefend), ("classifier", Classifier)])
+def test_training_leaves_a_complete_folder(dataset, tmp_path, what, kind):
+    out = tmp_path / "weights" / what
+    assert main(options(dataset, out, "--epochs", "3", "--data-name", "two colours", what=what)) == 0
+    assert {p.name for p in out.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "README.md",
+        "history.json",
+    }
+    kind.from_pretrained(out)
+    record = json.loads((out / "history.json").read_text())
+    assert record["steps"] == 12
+    assert [row["epoch"] for row in record["epochs"]] == [1, 2, 3]
+    assert record["test_images"] == 16
+    card = (out / "README.md").read_text()
+    assert "two colours" in card
+    assert "--epochs 3" in card
+    assert record["recipe"]["data"] == "two colours"
+
+
+def test_train_alone_means_the_codec(dataset, tmp_path):
+    out = tmp_path / "c"
+    assert main(["--train", "--data", str(dataset), "--out", str(out), "--epochs", "1"]) == 0
+    ComDefend.from_pretrained(out)
+
+
+@pytest.mark.parametrize("what", ["codec", "classifier"])
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, monkeypatch, what):
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert main(options(dataset, unbroken, "--epochs", "3", what=what)) == 0
+
+    steps = 0
+    step = train.train_step
+
+    def stopping_step(*args, **kwargs):
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # in the middle of the second epoch
+            signal.raise_signal(signal.SIGTERM)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(train, "train_step", stopping_step)
+    assert main(options(dataset, broken, "--epochs", "3", what=what)) == 128 + signal.SIGTERM
+    assert steps == 6
+    assert not broken.exists()
+    state = checkpoint.read_run_state(tmp_path / "runs" / "broken" / "checkpoint.safetensors")
+    assert state["step"] == 6
+    assert main(options(dataset, broken, "--resume", what=what)) == 0
+    one, other = (load_file(folder / "model.safetensors") for folder in (unbroken, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    histories = [json.loads((f / "history.json").read_text())["epochs"] for f in (unbroken, broken)]
+    assert [row["step"] for row in histories[0]] == [row["step"] for row in histories[1]]
+
+
+def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.03")) == 0
+    assert "--resume goes on" in capsys.readouterr().out
+    path = tmp_path / "runs" / "c" / "checkpoint.safetensors"
+    first = checkpoint.read_run_state(path)
+    assert 0 < first["step"] < 2000 == first["total_steps"]
+    assert main(options(dataset, out, "--resume", "--stop-after", "0.03")) == 0
+    second = checkpoint.read_run_state(path)
+    assert first["step"] < second["step"]
+    assert second["total_steps"] == 2000
+    assert second["seconds"] > first["seconds"]
+    assert not out.exists()
+
+
+def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    main(options(dataset, out, "--epochs", "2"))
+    assert main(options(dataset, out, "--resume", "--epochs", "9")) == 1
+    assert "epochs is 2" in capsys.readouterr().err
+    assert main(options(dataset, out, "--resume", what="classifier")) == 1
+    assert "'codec', not of 'classifier'" in capsys.readouterr().err
+
+
+def test_max_minutes_fixes_the_steps_once(dataset, tmp_path):
+    out = tmp_path / "c"
+    start = time.monotonic()
+    assert main(options(dataset, out, "--max-minutes", "0.1")) == 0
+    assert time.monotonic() - start < 30
+    record = json.loads((out / "history.json").read_text())
+    assert record["recipe"]["max_minutes"] == 0.1
+    assert record["steps"] > 10
+
+
+def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
+    timed, plain = tmp_path / "timed", tmp_path / "plain"
+    assert main(options(dataset, timed, "--max-minutes", "0.05")) == 0
+    steps = json.loads((timed / "history.json").read_text())["steps"]
+    assert main(options(dataset, plain, "--epochs", str(steps / 4))) == 0
+    one, other = (load_file(folder / "model.safetensors") for folder in (timed, plain))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_better_old_weights_are_kept_unless_forced(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    main(options(dataset, out, "--epochs", "8"))
+    good = (out / "model.safetensors").read_bytes()
+    assert main(options(dataset, out, "--epochs", "1")) == train.EXIT_KEPT_OLD
+    assert "old weights are better" in capsys.readouterr().out
+    assert (out / "model.safetensors").read_bytes() == good
+    assert main(options(dataset, out, "--resume", "--force")) == 0
+    assert (out / "model.safetensors").read_bytes() != good
+    ComDefend.from_pretrained(out)
+
+
+def test_a_run_that_got_nowhere_is_not_installed(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 99.0)
+    out = tmp_path / "c"
+    assert main(options(dataset, out, "--epochs", "1")) == train.EXIT_KEPT_OLD
+    assert "got nowhere" in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_a_diverged_run_says_so_and_keeps_the_old_weights(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    main(options(dataset, out, "--epochs", "1"))
+    good = (out / "model.safetensors").read_bytes()
+    assert main(options(dataset, out, "--epochs", "20", "--lr", "1e38")) == 1
+    assert "the run has diverged" in capsys.readouterr().err
+    assert (out / "model.safetensors").read_bytes() == good
+
+
+def test_damaged_old_weights_are_replaced(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    main(options(dataset, out, "--epochs", "1"))
+    (out / "config.json").write_text("{")
+    assert main(options(dataset, out, "--epochs", "1")) == 0
+    assert "do not load" in capsys.readouterr().out
+    ComDefend.from_pretrained(out)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--resume"], "checkpoint.safetensors is missing"), (["--device", "nonsense"], "'nonsense'")],
+)
+def test_what_cannot_be_done_is_one_sentence(dataset, tmp_path, capsys, more, message):
+    assert main(options(dataset, tmp_path / "c", "--epochs", "1", *more)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_missing_data_is_one_sentence(tmp_path, capsys):
+    assert main(options(tmp_path / "nothing", tmp_path / "c")) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", ["--epochs 0", "--max-minutes nan", "--lr -1", "--epochs 1 --max-minutes 1"]
+)
+def test_impossible_options_are_refused(dataset, tmp_path, option):
+    with pytest.raises(SystemExit):
+        main(options(dataset, tmp_path / "c", *option.split()))
+
+
+def test_every_epoch_sees_every_picture_once():
+    batches = train.Batches(count=103, size=10, seed=4)
+    first, second = batches.order(0), batches.order(1)
+    assert first.shape == (10, 10)
+    assert len(set(first.flatten().tolist())) == 100
+    assert not torch.equal(first, second)
+    assert torch.equal(first, train.Batches(103, 10, 4).order(0))
+    assert train.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
+
+
+def test_training_needs_neither_gradio_nor_torchattacks():
+    code = (
+        "import sys; sys.modules['gradio'] = sys.modules['torchattacks'] = None; "
+        "import model, model.train, model.attacks, model.evaluate"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
