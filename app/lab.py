@@ -88,7 +88,9 @@ class Lab:
     def classifier(self, name: str) -> Classifier:
         """A classifier by name, loaded once."""
         if name not in self._classifiers:
-            self._classifiers[name] = load_classifier(name, self.device)
+            model = load_classifier(name, self.device).to(memory_format=torch.channels_last)
+            # Some attacks go backwards through everything: spare them the weights' gradients.
+            self._classifiers[name] = model.requires_grad_(False)
         return self._classifiers[name]
 
     def codec(self, name: str) -> ComDefend:
@@ -97,7 +99,7 @@ class Lab:
             raise AttackError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
         if name not in self._codecs:
             model = ComDefend.from_pretrained(WEIGHTS / name, map_location=self.device)
-            self._codecs[name] = model.to(memory_format=torch.channels_last)
+            self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
 
     def scenarios(self) -> dict[str, Any]:

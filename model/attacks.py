@@ -256,7 +256,7 @@ def attack(
         if on_progress is not None:
             on_progress(min(1.0, (passes - 1) / total))
 
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     counted = CountedForwards(model, on_forward).eval()
     gpus = [x.device] if x.device.type == "cuda" else []
@@ -270,5 +270,6 @@ def attack(
                     runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
             found = runner(x, labels)
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
     return round_inside_ball(found.detach(), x, epsilon)

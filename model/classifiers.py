@@ -103,6 +103,7 @@ class DefendedClassifier(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.codec = codec
+        self.training = classifier.training  # wrapping a trained model leaves it in evaluation mode
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -131,7 +131,11 @@ def test_rounding_stays_inside_a_ball_that_is_no_whole_number():
     assert (round_inside_ball(moved, x, None) * 255).flatten().tolist()[1] in (102, 103)
 
 
-def test_the_models_mode_is_given_back(classifier, pictures):
-    classifier.train()
-    attack("FGSM", classifier, pictures, torch.zeros(6, dtype=torch.long), epsilon=8)
-    assert classifier.training
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_modules_mode_is_given_back(name, classifier, codec, pictures):
+    defended = DefendedClassifier(classifier, codec).train()
+    classifier.eval()
+    modes = [module.training for module in defended.modules()]
+    assert set(modes) == {True, False}
+    attack(name, defended, pictures[:1], torch.zeros(1, dtype=torch.long), **parameters(name, 2))
+    assert [module.training for module in defended.modules()] == modes

@@ -34,6 +34,12 @@ def test_a_defended_classifier_sees_only_the_reconstruction(classifier, codec, p
     assert defended.classes == classifier.classes
 
 
+def test_wrapping_leaves_the_modes_alone(classifier, codec):
+    assert not DefendedClassifier(classifier, codec).training
+    assert not classifier.training
+    assert DefendedClassifier(classifier.train(), codec).training
+
+
 def test_a_defended_classifier_is_differentiable_end_to_end(classifier, codec, pictures):
     x = pictures.clone().requires_grad_()
     DefendedClassifier(classifier, codec)(x).sum().backward()

@@ -14,8 +14,8 @@ from model.checkpoint import WeightsError
 @pytest.fixture
 def lab(classifier, codec) -> Lab:
     lab = Lab("cpu")
-    lab._classifiers["cifar10"] = classifier
-    lab._codecs["comdefend-cifar10"] = codec
+    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
+    lab._codecs["comdefend-cifar10"] = codec.requires_grad_(False)
     return lab
 
 
@@ -95,6 +95,15 @@ def test_a_target_is_reached_or_not(lab, picture, classifier):
     outcome = lab.run(picture, scenario("PGD", target=target))
     reached = outcome.predictions["adversarial"].label == target
     assert outcome.verdict["attack_succeeded"] is reached
+
+
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+def test_a_run_leaves_the_models_as_they_were(lab, picture, classifier, codec, threat_model):
+    before = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
+    lab.run(picture, scenario("PGD", threat_model=threat_model))
+    assert not any(module.training for model in (classifier, codec) for module in model.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
+    assert all(p.grad is None for model in (classifier, codec) for p in model.parameters())
 
 
 def test_the_same_seed_gives_the_same_run(lab, picture):
