@@ -151,7 +151,15 @@ def build_demo(lab: Lab) -> gr.Blocks:
                 with gr.Accordion("The run as JSON", open=False):
                     summary = gr.JSON(show_label=False)
 
-        gallery.select(choose_example, None, picture, queue=False, api_visibility="private")
+        gallery.select(
+            choose_example,
+            None,
+            [picture, gallery],
+            queue=False,
+            trigger_mode="always_last",
+            show_progress="hidden",
+            api_visibility="private",
+        )
         attack.change(
             lambda name: (ATTACKS[name].about, *controls_for(name)),
             attack,
@@ -177,9 +185,9 @@ def build_demo(lab: Lab) -> gr.Blocks:
     return demo
 
 
-def choose_example(chosen: gr.SelectData) -> str:
-    """The file of the example that was clicked."""
-    return example_pictures()[chosen.index][0]
+def choose_example(chosen: gr.SelectData) -> tuple[str, dict[str, Any]]:
+    """The file of the example that was clicked; nothing stays selected, so it can be clicked again."""
+    return example_pictures()[chosen.index][0], gr.update(selected_index=None)
 
 
 def _api_only(handlers: Handlers, picture: gr.Image, classifier: gr.Dropdown, codec: gr.Dropdown) -> None:

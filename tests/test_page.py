@@ -46,6 +46,8 @@ def opened(browser: Browser, server: str, width: int = 1440) -> Page:
     page.problems = problems
     page.goto(server)
     page.get_by_role("button", name="Attack it").wait_for()
+    for picture in page.locator("#examples img").all():  # the page is alive once these are there
+        expect(picture).to_have_js_property("complete", True)
     return page
 
 
@@ -113,8 +115,13 @@ def test_an_example_and_an_adaptive_attacker(browser, server):
     expect(page.locator("#examples button")).to_have_count(10)
     for name in ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"):
         expect(page.locator("#examples")).to_contain_text(name)
-    page.locator("#examples button").nth(8).click()
-    expect(page.locator("#picture img")).to_have_attribute("src", re.compile("ship"))
+    for index, name in ((8, "ship"), (0, "airplane"), (8, "ship")):
+        page.locator("#examples button").nth(index).click()
+        expect(page.locator("#picture img")).to_have_attribute("src", re.compile(name), timeout=20_000)
+    page.get_by_label("Remove Image").click()
+    expect(page.locator("#picture img")).to_have_count(0)
+    page.locator("#examples button").nth(8).click()  # the same once more
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile("ship"), timeout=20_000)
     page.get_by_label("Adaptive").check()
     sentence = attack(page)
     assert "the classifier behind ComDefend" in sentence
