@@ -52,14 +52,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped."""
+    import threading
+
+    from app.images import open_picture
     from app.lab import Lab, Scenario
     from app.settings import Settings
-    from app.ui import build_demo, launch_options
+    from app.ui import build_demo, example_pictures, launch_options
+    from model.checkpoint import WeightsError
+    from model.device import DeviceError
 
-    settings = Settings.collect(args.host, args.port, args.device, args.share)
-    lab = Lab(settings.device)
-    lab.codec(Scenario.codec)
-    demo = build_demo(lab)
+    try:
+        settings = Settings.collect(args.host, args.port, args.device, args.share)
+        lab = Lab(settings.device)
+        lab.codec(Scenario.codec)
+        demo = build_demo(lab)
+    except WeightsError as error:
+        print(f"error: {error}\nRepair: git checkout -- weights", file=sys.stderr)
+        return 1
+    except (DeviceError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    first = open_picture(example_pictures()[0][0])
+    threading.Thread(target=lab.warm_up, args=(first,), daemon=True).start()
     demo.queue(max_size=32).launch(
         server_name=settings.host,
         server_port=settings.port,

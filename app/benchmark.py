@@ -20,7 +20,7 @@ from app.lab import Lab, Scenario
 from app.ui import example_pictures
 from model.checkpoint import REPOSITORY
 from model.comdefend import ComDefend
-from model.train import device_name
+from model.device import device_name
 
 START_LIMIT_SECONDS = 120
 

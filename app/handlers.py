@@ -4,18 +4,18 @@ import functools
 import html
 import logging
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app import figures, words
 from app.images import ImageError, full_size, open_picture, to_picture
-from app.lab import Lab, Prediction, Scenario
+from app.lab import Lab, Prediction, Scenario, ScenarioError
 from model.attacks import AttackError, ThreatModel, find_attack
 from model.checkpoint import WeightsError
 from model.classifiers import UnknownClassifierError
@@ -34,7 +34,7 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return handler(*args, **kwargs)
-        except (ImageError, AttackError, UnknownClassifierError) as error:
+        except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
             raise gr.Error(_sentence(error), print_exception=False) from error
         except WeightsError as error:
             log.exception("weights do not load")
@@ -147,10 +147,9 @@ class Handlers:
                 f"{MAX_CODEC_PIXELS:,} here, since it needs 1 kB of memory for each."
             )
         code, rebuilt = self.lab.defend(full_size(picture), codec)
-        # Gradio copies the file to its own cache, which the page's delete_cache empties.
-        path = Path(tempfile.mkdtemp(prefix="comdefend-")) / "code.npz"
-        path.write_bytes(pack_code(code[0]))
-        return to_picture(rebuilt), str(path)
+        # Into Gradio's own cache, which the page's delete_cache empties.
+        path = save_bytes_to_cache(pack_code(code[0]), "code.npz", get_upload_folder())
+        return to_picture(rebuilt), path
 
     @answered
     def classify(self, image: str | None, classifier: str = Scenario.classifier) -> dict[str, Any]:
@@ -174,18 +173,25 @@ def make_scenario(
     seed: float | None,
     codec: str,
 ) -> Scenario:
-    """A scenario from what the components hold; what the attack lacks becomes None."""
+    """A scenario from what the components hold.
+
+    What the attack lacks becomes None; a strength or a number of steps that is None, its default.
+    """
     spec = find_attack(attack)
     return Scenario(
         classifier=classifier,
         codec=codec,
         attack=attack,
         threat_model=threat_model,
-        epsilon=epsilon if spec.has_epsilon else None,
-        steps=whole(steps, spec.steps_label) if spec.has_steps else None,
+        epsilon=_or(epsilon, Scenario.epsilon) if spec.has_epsilon else None,
+        steps=whole(_or(steps, spec.default_steps), spec.steps_label) if spec.has_steps else None,
         target=target or None,
         seed=whole(seed, "Seed"),
     )
+
+
+def _or(value: float | None, default: float | None) -> float | None:
+    return default if value is None else value
 
 
 def whole(value: float | None, name: str) -> int:

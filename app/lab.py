@@ -12,14 +12,20 @@ from torch import Tensor
 
 from app.images import prepare
 from model import ComDefend, DefendedClassifier, load_classifier
-from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, AttackError, ThreatModel, attack, find_attack
+from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, ThreatModel, attack, find_attack
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS, Classifier
 from model.comdefend import CODECS
+from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
-from model.train import choose_device, device_name
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
+
+
+class ScenarioError(ValueError):
+    """A run was asked for something that is no choice; the message says what is."""
+
+
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
 
 
@@ -96,11 +102,15 @@ class Lab:
     def codec(self, name: str) -> ComDefend:
         """A codec by name, loaded once."""
         if name not in CODECS:
-            raise AttackError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
+            raise ScenarioError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
         if name not in self._codecs:
             model = ComDefend.from_pretrained(WEIGHTS / name, map_location=self.device)
             self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
+
+    def warm_up(self, picture: Image.Image) -> None:
+        """One throw-away run, so that the first visitor does not wait for imports and caches."""
+        self.run(picture, Scenario(attack="FGSM", steps=None))
 
     def scenarios(self) -> dict[str, Any]:
         """The choices that a run has, and their limits."""
@@ -160,13 +170,14 @@ class Lab:
             on_progress: called with the attack's share done; may raise ``AttackCancelled``.
 
         Raises:
-            AttackError: the scenario asks for something impossible.
+            AttackError: the attack does not exist or refuses its parameters.
+            ScenarioError: the scenario asks for another thing that does not exist.
             WeightsError: weights are missing or damaged.
         """
         classifier, codec = self.classifier(scenario.classifier), self.codec(scenario.codec)
         target = _target_index(scenario, classifier)
         if scenario.threat_model not in THREAT_MODELS:
-            raise AttackError(
+            raise ScenarioError(
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
             )
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, target)
@@ -272,7 +283,7 @@ def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
     if scenario.target is None:
         return None
     if scenario.target not in classifier.classes:
-        raise AttackError(
+        raise ScenarioError(
             f"{scenario.classifier} knows no class {scenario.target!r} to aim at; "
             f"it knows {', '.join(classifier.classes[:10])}"
             f"{', ...' if len(classifier.classes) > 10 else ''}"

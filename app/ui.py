@@ -71,7 +71,7 @@ def strip_item(title: str) -> tuple[gr.Image, gr.HTML]:
 
 
 def build_demo(lab: Lab) -> gr.Blocks:
-    """The page over a lab. Theme, CSS and queue limits are :func:`launch_options`."""
+    """The page over a lab. Theme and CSS are given to ``launch``, see :func:`launch_options`."""
     handlers = Handlers(lab)
     default = Scenario()
     spec = ATTACKS[default.attack]
@@ -99,6 +99,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
                 picture = PictureFile(
                     value=examples[0][0] if examples else None,
                     label="Picture",
+                    type="filepath",
                     format="png",
                     sources=["upload", "clipboard", "webcam"],
                     height=190,
@@ -154,7 +155,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
         gallery.select(
             choose_example,
             None,
-            [picture, gallery],
+            picture,
             queue=False,
             trigger_mode="always_last",
             show_progress="hidden",
@@ -185,9 +186,9 @@ def build_demo(lab: Lab) -> gr.Blocks:
     return demo
 
 
-def choose_example(chosen: gr.SelectData) -> tuple[str, dict[str, Any]]:
-    """The file of the example that was clicked; nothing stays selected, so it can be clicked again."""
-    return example_pictures()[chosen.index][0], gr.update(selected_index=None)
+def choose_example(chosen: gr.SelectData) -> str:
+    """The file of the example that was clicked."""
+    return example_pictures()[chosen.index][0]
 
 
 def _api_only(handlers: Handlers, picture: gr.Image, classifier: gr.Dropdown, codec: gr.Dropdown) -> None:
@@ -222,4 +223,6 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "run_history": False,
         "footer_links": ["api"],
+        # Gradio serves files of the current directory only, which need not be the repository.
+        "allowed_paths": [str(EXAMPLES)],
     }

@@ -46,6 +46,7 @@ class AttackSpec:
     steps_label: str = "Steps"
     targetable: bool = True
     seeded: bool = False
+    asks_target_or_not: bool = False
     forwards: Callable[[int], int] = lambda steps: max(1, steps)
 
     @property
@@ -141,6 +142,7 @@ ATTACKS: dict[str, AttackSpec] = {
             has_epsilon=False,
             default_steps=50,
             max_steps=500,
+            asks_target_or_not=True,
         ),
         AttackSpec(
             "APGD",
@@ -175,6 +177,25 @@ def find_attack(name: str) -> AttackSpec:
     if name not in ATTACKS:
         raise AttackError(f"unknown attack {name!r}; choose from {', '.join(ATTACKS)}")
     return ATTACKS[name]
+
+
+class TargetOrNot(nn.Module):
+    """A classifier reduced to two logits: the best of all other classes, and the target.
+
+    torchattacks' C&W takes any wrong class for a success, also when it has a target. On these two
+    logits its loss is the same, and its success is the target reached.
+    """
+
+    def __init__(self, model: nn.Module, target: int) -> None:
+        super().__init__()
+        self.model = model
+        self.target = target
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.model(x)  # (B,classes)
+        aim = logits[:, self.target]
+        others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
+        return torch.stack([others.amax(1), aim], dim=1)  # (B,2)
 
 
 class CountedForwards(nn.Module):
@@ -256,9 +277,14 @@ def attack(
         if on_progress is not None:
             on_progress(min(1.0, (passes - 1) / total))
 
+    attacked: nn.Module
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    counted = CountedForwards(model, on_forward).eval()
+    if target is not None and spec.asks_target_or_not:
+        attacked, target, labels = TargetOrNot(model, target), 1, torch.zeros_like(labels)
+    else:
+        attacked = model
+    counted = CountedForwards(attacked, on_forward).eval()
     gpus = [x.device] if x.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=gpus), torch.enable_grad():

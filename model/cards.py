@@ -83,8 +83,8 @@ tags:
 - Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
 - Command: `{record["command"]}`
 
-The last weights are the ones kept: no choice was made on the test pictures. The training curve
-is in `history.json`.
+These are the run's last weights, not its best on the test pictures. The training curve is in
+`history.json`.
 
 ## Citation
 

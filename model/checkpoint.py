@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from model.config import Config, ConfigError
+from model.config import Config
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEIGHTS = REPOSITORY / "weights"
@@ -170,14 +170,16 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         wanted_hash = stated.pop("sha256", None)
         try:
             model = cls(cls.config_class.from_dict(stated))
-        except ConfigError as error:
+        except (ValueError, TypeError) as error:  # ConfigError, or a value of the wrong kind
             raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
 
         path = folder / TENSORS_FILE
         tensors, _ = read_tensors(path)
+        load_tensors(model, tensors, path)  # first, since it can say what is wrong
+        if wanted_hash is None:
+            raise WeightsError(f"{folder / CONFIG_FILE} does not fit: missing entries ['sha256']")
         if wanted_hash != file_hash(path):
             raise WeightsError(f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states")
-        load_tensors(model, tensors, path)
         return model.eval().to(map_location)
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -1,5 +1,6 @@
 """Labelled pictures in memory, from a folder or from torchvision's CIFAR-10."""
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,6 +35,13 @@ class ImageSet:
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(self.images.to(device), self.labels.to(device), self.classes)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of pictures, labels and class names, in hexadecimal."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for tensor in (self.images, self.labels):
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def every(self, count: int) -> Self:
         """At most ``count`` pictures, evenly spaced, so that all classes stay represented."""

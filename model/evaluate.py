@@ -16,14 +16,17 @@ from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
 from model.classifiers import DefendedClassifier, load_classifier
 from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, load_split
+from model.device import DeviceError, choose_device, device_name
 from model.metrics import wilson_interval
-from model.train import EXIT_ERROR, EXIT_OK, TrainingError, choose_device, device_name
+from model.train import EXIT_ERROR, EXIT_OK, positive
 
 FIGURES_FILE = WEIGHTS / "figures.json"
 README = REPOSITORY / "README.md"
 BEGIN, END = "<!-- figures: written by --evaluate -->", "<!-- end of figures -->"
 ATTACKS_RUN: tuple[tuple[str, int | None], ...] = (("FGSM", None), ("PGD", 10))
 BATCH = 100
+LEAST_IMAGES = 1000
+"""Fewer pictures are a trial, and not published in the README."""
 
 
 def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -133,7 +136,7 @@ def evaluate(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of an evaluation (``--data``, ``--data-name`` and ``--seed`` are training's too)."""
     group = parser.add_argument_group("evaluation")
-    group.add_argument("--images", type=int, default=1000, help="test pictures (default: 1000)")
+    group.add_argument("--images", type=positive(int), default=1000, help="test pictures (default: 1000)")
     group.add_argument("--codec", default="comdefend-cifar10", help="a name, a folder or a Hub id")
 
 
@@ -147,7 +150,7 @@ def main(args: argparse.Namespace, command: str) -> int:
         if data.classes != classifier.classes:
             raise DataError(f"the data has the classes {data.classes}, not {classifier.classes}")
         found = evaluate(classifier, codec, data, seed=args.seed or 0)
-    except (WeightsError, DataError, AttackError, TrainingError) as error:
+    except (WeightsError, DataError, AttackError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
     report = {
@@ -165,7 +168,8 @@ def main(args: argparse.Namespace, command: str) -> int:
         "cells": found,
     }
     print(table(report))
-    if args.codec == "comdefend-cifar10":
+    shipped = checkpoint.find_folder(args.codec) == WEIGHTS / "comdefend-cifar10"
+    if shipped and len(data) >= LEAST_IMAGES:
         checkpoint.write_json(FIGURES_FILE, report)
         write_into(README, table(report))
     return EXIT_OK

@@ -47,7 +47,7 @@ class Step(NamedTuple):
     loss: Tensor
     """The scalar to be minimised."""
     shown: dict[str, Tensor]
-    """Named scalars for the progress bar and the history."""
+    """Named scalars for the progress bar."""
 
 
 class Task(ABC):

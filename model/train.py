@@ -24,7 +24,8 @@ from model import checkpoint
 from model.cards import write_card
 from model.checkpoint import REPOSITORY, WEIGHTS, Pretrained, WeightsError
 from model.data import DataError, ImageSet, load_split
-from model.recipes import TASKS, Recipe, Task, learning_rate_factor
+from model.device import DeviceError, choose_device, device_name
+from model.recipes import TASKS, Recipe, Task, learning_rate_factor, stage_at
 
 SAVE_EVERY_SECONDS = 180.0
 SHOW_EVERY_STEPS = 10
@@ -68,6 +69,8 @@ class Run:
     device: torch.device
     total_steps: int
     command: str
+    identity: dict[str, str]
+    """The output folder and the data's fingerprint."""
     step: int = 0
     seconds: float = 0.0
     """Training time of earlier processes."""
@@ -80,9 +83,17 @@ class Run:
         """Seconds of training so far, over all processes."""
         return self.seconds + time.monotonic() - self.started
 
+    def cost(self, step: int) -> float:
+        """What a step costs, in millions of pixels."""
+        side = stage_at(self.task.stages, step / self.total_steps).size
+        return self.recipe.batch_size * side**2 / 1e6
+
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, unless the run has diverged: the last good one is worth more."""
+        if not all(p.isfinite().all() for p in self.task.model.parameters()):
+            raise TrainingError(_diverged(self.step))
         state = {
+            "identity": self.identity,
             "recipe": self.recipe.to_dict(),
             "model_config": self.task.model.config.to_dict(),
             "total_steps": self.total_steps,
@@ -142,6 +153,13 @@ def train_step(
     return {"loss": loss.detach(), **shown}
 
 
+def _diverged(step: int) -> str:
+    return (
+        f"the loss is no finite number after {step} steps: the run has diverged. A lower --lr may "
+        f"help; the weights in use are untouched."
+    )
+
+
 def train_one_epoch(
     run: Run, data: ImageSet, batches: Batches, should_stop: Callable[[], bool], bar: tqdm
 ) -> None:
@@ -167,17 +185,17 @@ def train_one_epoch(
             run.step / run.total_steps,
             generator,
         )
+        bar.update(run.cost(run.step))
         run.step += 1
-        bar.update()
         # Reading a figure waits for the GPU, so it is done only now and then.
         if run.step % SHOW_EVERY_STEPS == 0 or run.step == run.total_steps:
             figures = {name: value.item() for name, value in shown.items()}
             if not np.isfinite(figures["loss"]):
-                raise TrainingError(
-                    f"the loss is {figures['loss']} after {run.step} steps: the run has diverged. "
-                    f"A lower --lr may help; the weights in use are untouched."
-                )
-            bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()})
+                raise TrainingError(_diverged(run.step))
+            bar.set_postfix_str(
+                f"step {run.step}/{run.total_steps}, "
+                + ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            )
             if time.monotonic() - run.saved > SAVE_EVERY_SECONDS:
                 run.save()
         if should_stop():
@@ -200,8 +218,9 @@ def plan_steps(
     """How many steps fit into ``minutes``, from measured speed.
 
     Each stage's step is timed on a copy of the model, and what the tests of each epoch and of the
-    end cost is set aside.
+    end cost is set aside, as is the time that the planning itself takes.
     """
+    began = time.perf_counter()
     probe = copy.deepcopy(task)
     probe.model.train()
     optimizer = probe.optimizer(recipe.learning_rate)
@@ -229,7 +248,8 @@ def plan_steps(
     test_seconds = time.perf_counter() - start
     at_the_end = 2 * test_seconds * len(test) / len(sample)  # the new weights and the old ones
     per_step += test_seconds / batches.per_epoch
-    return max(1, int((minutes * 60 - at_the_end) / per_step))
+    planning = time.perf_counter() - began
+    return max(1, int((minutes * 60 - planning - at_the_end) / per_step))
 
 
 def fit(run: Run, train: ImageSet, test: ImageSet, interrupts: Interrupts, stop_at: float | None) -> bool:
@@ -241,7 +261,10 @@ def fit(run: Run, train: ImageSet, test: ImageSet, interrupts: Interrupts, stop_
         return late or interrupts.signal is not None
 
     sample = test.every(EPOCH_TEST_IMAGES)
-    with tqdm(total=run.total_steps, initial=run.step, unit="step", dynamic_ncols=True) as bar:
+    # Counted in pixels, since steps of later stages cost more: so the time left is right.
+    costs = [run.cost(step) for step in range(run.total_steps)]
+    layout = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
+    with tqdm(total=sum(costs), initial=sum(costs[: run.step]), bar_format=layout, dynamic_ncols=True) as bar:
         while run.step < run.total_steps:
             bar.set_description(f"epoch {run.step // batches.per_epoch + 1}")
             train_one_epoch(run, train, batches, should_stop, bar)
@@ -313,36 +336,19 @@ def install(run: Run, test: ImageSet, out: Path, force: bool) -> bool:
     return True
 
 
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or "cpu"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` means the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"the device {name!r} cannot be used: {error}") from error
-    return device
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a training run."""
     group = parser.add_argument_group("training")
     group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*")
     group.add_argument("--data-name", help="what the data is, for the model card")
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=_positive(float), help="passes over the training pictures")
-    length.add_argument("--max-minutes", type=_positive(float), help="budget of the whole run")
-    group.add_argument("--stop-after", type=_positive(float), metavar="MINUTES",
+    length.add_argument("--epochs", type=positive(float), help="passes over the training pictures")
+    length.add_argument("--max-minutes", type=positive(float), help="budget of the whole run")
+    group.add_argument("--stop-after", type=positive(float), metavar="MINUTES",
                        help="save and end this process then; --resume goes on")  # fmt: skip
-    group.add_argument("--batch-size", type=_positive(int))
-    group.add_argument("--lr", type=_positive(float), help="peak learning rate")
-    group.add_argument("--seed", type=int)
+    group.add_argument("--batch-size", type=positive(int))
+    group.add_argument("--lr", type=positive(float), help="peak learning rate")
+    group.add_argument("--seed", type=_not_negative, default=None)
     group.add_argument("--precision", choices=("float32", "bfloat16"),
                        help="default: bfloat16 on a GPU; also faster on CPUs that have it")  # fmt: skip
     group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
@@ -350,7 +356,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--force", action="store_true", help="replace even better weights")
 
 
-def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A parser of finite numbers above zero, for argparse."""
+
     def parse(text: str) -> float:
         value = kind(text)
         if not 0 < value < float("inf"):
@@ -361,11 +369,18 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     return parse
 
 
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return value
+
+
 def main(args: argparse.Namespace, command: str) -> int:
     """Train what ``args.train`` names; the exit status."""
     try:
         return _train(args, command)
-    except (TrainingError, DataError, WeightsError) as error:
+    except (TrainingError, DataError, DeviceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -373,18 +388,21 @@ def main(args: argparse.Namespace, command: str) -> int:
 def _train(args: argparse.Namespace, command: str) -> int:
     started = time.monotonic()
     device = choose_device(args.device)
-    out = args.out or WEIGHTS / TASKS[args.train].default_out
+    out = (args.out or WEIGHTS / TASKS[args.train].default_out).resolve()
+    _check_out(out)
     path = REPOSITORY / "runs" / out.name / "checkpoint.safetensors"
-    train = load_split(args.data, "train").to(device)
-    test = load_split(args.data, "test").to(device)
+    train, test = load_split(args.data, "train"), load_split(args.data, "test")
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
+    # What a resumed run must have in common with its beginning, besides the recipe.
+    identity = {"out": str(out), "data": train.fingerprint()}
+    train, test = train.to(device), test.to(device)
 
     with Interrupts() as interrupts:
         if args.resume:
-            run = _resumed(args, path, device, train, started)
+            run = _resumed(args, identity, path, device, train, started)
         else:
-            run = _begun(args, command, path, device, train, test, started)
+            run = _begun(args, command, identity, path, device, train, test, started)
         stop_at = started + args.stop_after * 60 if args.stop_after else None
         complete = fit(run, train, test, interrupts, stop_at)
     if not complete:
@@ -393,9 +411,18 @@ def _train(args: argparse.Namespace, command: str) -> int:
     return EXIT_OK if install(run, test, out, args.force) else EXIT_KEPT_OLD
 
 
+def _check_out(out: Path) -> None:
+    """Refuse a folder that is there already and is no model's: it would be replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / checkpoint.TENSORS_FILE).exists()):
+        raise TrainingError(f"--out {out} exists and holds no model; name another folder")
+
+
 def _begun(
     args: argparse.Namespace,
     command: str,
+    identity: dict[str, str],
     path: Path,
     device: torch.device,
     train: ImageSet,
@@ -426,11 +453,16 @@ def _begun(
         total = max(1, round((recipe.epochs or 0) * batches.per_epoch))
     optimizer = task.optimizer(recipe.learning_rate)
     print(f"{total} steps of {recipe.batch_size} pictures on {device_name(device)}")
-    return Run(task, optimizer, recipe, path, device, total, command, started=started)
+    return Run(task, optimizer, recipe, path, device, total, command, identity, started=started)
 
 
 def _resumed(
-    args: argparse.Namespace, path: Path, device: torch.device, train: ImageSet, started: float
+    args: argparse.Namespace,
+    identity: dict[str, str],
+    path: Path,
+    device: torch.device,
+    train: ImageSet,
+    started: float,
 ) -> Run:
     state = checkpoint.read_run_state(path)
     recipe = Recipe.from_dict(state["recipe"])
@@ -450,14 +482,18 @@ def _resumed(
                 f"{name} is {getattr(recipe, name)} in {path} and cannot become {value}: "
                 f"a resumed run keeps its schedule. Leave the option out, or start anew."
             )
+    if state["identity"]["out"] != identity["out"]:
+        raise TrainingError(f"{path} holds a run for {state['identity']['out']}, not for {identity['out']}")
+    if state["identity"]["data"] != identity["data"]:
+        raise TrainingError(f"{path} holds a run on other training pictures than these")
     task = TASKS[recipe.task](train)
     if task.model.config.to_dict() != state["model_config"]:
-        raise TrainingError(f"{path} was made by another network or from other data")
+        raise TrainingError(f"{path} holds a run of another network than today's")
     task.model.to(memory_format=torch.channels_last).to(device)
     optimizer = task.optimizer(recipe.learning_rate)
     checkpoint.load_run(path, task.model, optimizer)
     print(f"Going on from step {state['step']} of {state['total_steps']}")
     return Run(
-        task, optimizer, recipe, path, device, state["total_steps"], state["command"],
+        task, optimizer, recipe, path, device, state["total_steps"], state["command"], identity,
         step=state["step"], seconds=state["seconds"], history=state["history"], started=started,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Small models and small data for all tests."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,6 +24,16 @@ from model.config import ClassifierConfig, CodecConfig
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 CLASSES = ("circle", "cross", "square", "star")
+
+
+def script() -> ModuleType:
+    """``app.py`` as a module; ``import app`` is the package beside it."""
+    spec = importlib.util.spec_from_file_location("app_script", ROOT / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

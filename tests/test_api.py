@@ -1,5 +1,6 @@
 """The endpoints, through gradio_client against a started server, on the repository's weights."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def test_every_attack_answers(client, example, name):
     assert result["scenario"]["attack"] == name
     assert (result["scenario"]["epsilon"] is None) is not spec.has_epsilon
     assert result["scenario"]["steps"] == (steps if spec.has_steps else None)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("APGD", 20), ("MI-FGSM", 10)])
+def test_no_steps_mean_the_attacks_own_default(client, example, name, steps):
+    *_, result = client.predict(
+        image=handle_file(example), attack=name, steps=None, epsilon=None, api_name="/run"
+    )
+    assert result["scenario"]["steps"] == steps
+    assert result["scenario"]["epsilon"] == 8
+
+
+def test_a_picture_in_a_data_url(client, example):
+    url = "data:image/png;base64," + base64.b64encode(example.read_bytes()).decode()
+    result = client.predict(image={"url": url, "meta": {"_type": "gradio.FileData"}}, api_name="/classify")
+    assert result["label"] == "ship"
 
 
 def test_a_target(client, example):

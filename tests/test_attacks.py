@@ -58,6 +58,18 @@ def test_targeted_attacks_move_towards_the_target(name, classifier, pictures):
     assert classifier(found).softmax(1)[away, target].mean() > before
 
 
+def test_targeted_cw_ends_at_its_target_and_not_at_the_first_wrong_class(classifier, pictures):
+    logits = classifier(pictures)
+    labels = logits.argmax(1)
+    target = int(logits.mean(0).argmin())  # the farthest class: others lie on the way
+    found = attack("C&W", classifier, pictures, labels, steps=300, target=target)
+    reached = classifier(found).argmax(1)
+    moved = (found != pictures).flatten(1).any(1)
+    assert moved.sum() >= 3
+    assert (reached[moved] == target).float().mean() >= 0.5  # rounding to 8 bits undoes a few
+    assert set(reached.tolist()) <= {target, *labels.tolist()}
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_same_seed_gives_the_same_picture(name, classifier, pictures):
     labels = classifier(pictures).argmax(1)

@@ -17,13 +17,6 @@ def folder(codec, tmp_path) -> Path:
     return tmp_path / "codec"
 
 
-def restate_hash(folder: Path) -> None:
-    """Make config.json state the hash of the tensors that are there now."""
-    config = json.loads((folder / "config.json").read_text())
-    config["sha256"] = checkpoint.file_hash(folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config))
-
-
 def test_a_saved_model_loads_equal(codec, folder, pictures):
     assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
     loaded = ComDefend.from_pretrained(folder)
@@ -68,7 +61,6 @@ def test_missing_extra_and_misshapen_tensors_are_named(folder):
     tensors["com.conv9.bias"] = torch.zeros(1)
     tensors["rec.conv1.bias"] = torch.zeros(4)
     save_file(tensors, folder / "model.safetensors")
-    restate_hash(folder)
     with pytest.raises(WeightsError) as caught:
         ComDefend.from_pretrained(folder)
     assert "com.conv0.bias is missing" in str(caught.value)
@@ -81,6 +73,23 @@ def test_a_damaged_config_is_named(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(WeightsError, match=r"config\.json"):
         ComDefend.from_pretrained(folder)
+
+
+def test_a_config_without_the_hash_is_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=r"config\.json does not fit: missing entries \['sha256'\]"):
+        ComDefend.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("entry", [{"mean": 5}, {"arch": "vgg"}, {"classes": None}])
+def test_a_classifiers_impossible_config_is_named(classifier, tmp_path, entry):
+    classifier.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | entry))
+    with pytest.raises(WeightsError, match=r"config\.json does not fit"):
+        Classifier.from_pretrained(tmp_path)
 
 
 def test_no_pickle_is_ever_read(folder):

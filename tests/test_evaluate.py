@@ -3,9 +3,10 @@ import json
 import pytest
 import torch
 
-from model import DefendedClassifier, evaluate
-from model.data import ImageSet
+from model import DefendedClassifier, checkpoint, evaluate
+from model.data import ImageSet, load_split
 from model.metrics import wilson_interval
+from tests.conftest import script
 
 
 @pytest.fixture
@@ -72,3 +73,44 @@ def test_the_table_goes_between_its_markers(classifier, codec, data, tmp_path):
     readme.write_text("no markers")
     with pytest.raises(ValueError, match="lacks the markers"):
         evaluate.write_into(readme, text)
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path, classifier, codec, data):
+    """``--evaluate`` over the tiny models, in a folder of the test."""
+    weights, readme = tmp_path / "weights", tmp_path / "README.md"
+    classifier.save_pretrained(weights / "cifar10")
+    codec.save_pretrained(weights / "comdefend-cifar10")
+    readme.write_text(f"{evaluate.BEGIN}\n{evaluate.END}\n")
+    for module in (evaluate, checkpoint):
+        monkeypatch.setattr(module, "WEIGHTS", weights)
+    monkeypatch.setattr(evaluate, "README", readme)
+    monkeypatch.setattr(evaluate, "FIGURES_FILE", weights / "figures.json")
+    monkeypatch.setattr(evaluate, "load_split", lambda root, split: data)
+    monkeypatch.setattr(evaluate, "load_classifier", lambda name, device: classifier)
+    return tmp_path
+
+
+def test_the_command_publishes_what_it_measured(published, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "LEAST_IMAGES", 6)
+    assert script().main(["--evaluate", "--device", "cpu", "--data-name", "noise"]) == 0
+    report = json.loads((published / "weights" / "figures.json").read_text())
+    assert report["command"] == "python app.py --evaluate --device cpu --data-name noise"
+    assert report["data"] == "noise"
+    for name, digest in report["weights"].items():
+        assert digest == checkpoint.file_hash(published / "weights" / name / "model.safetensors")
+    assert set(report["weights"]) == {"cifar10", "comdefend-cifar10"}
+    assert evaluate.table(report) in (published / "README.md").read_text()
+    assert evaluate.table(report) in capsys.readouterr().out
+
+
+def test_a_trial_on_few_pictures_publishes_nothing(published):
+    assert script().main(["--evaluate", "--device", "cpu"]) == 0
+    assert not (published / "weights" / "figures.json").exists()
+    assert (published / "README.md").read_text() == f"{evaluate.BEGIN}\n{evaluate.END}\n"
+
+
+def test_data_of_other_classes_is_refused(published, dataset, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "load_split", load_split)
+    assert script().main(["--evaluate", "--device", "cpu", "--data", str(dataset)]) == 1
+    assert "the data has the classes ('blue', 'red')" in capsys.readouterr().err

@@ -43,6 +43,8 @@ def test_repairing_weights_is_explained():
 def test_what_an_attack_lacks_is_dropped():
     fgsm = handlers.make_scenario("cifar10", "FGSM", "grey-box", 8, 10, "", 0, "comdefend-cifar10")
     assert (fgsm.epsilon, fgsm.steps, fgsm.target) == (8, None, None)
+    square = handlers.make_scenario("cifar10", "Square", "grey-box", None, None, None, 0, "x")
+    assert (square.epsilon, square.steps) == (8, 500)
     deepfool = handlers.make_scenario("cifar10", "DeepFool", "adaptive", 8, 10, None, 0, "x")
     assert (deepfool.epsilon, deepfool.steps) == (None, 10)
 

@@ -42,7 +42,9 @@ def opened(browser: Browser, server: str, width: int = 1440) -> Page:
     problems: list[str] = []
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else problems.append(r.url))
+    page.on(
+        "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else problems.append(r.url)
+    )
     page.problems = problems
     page.goto(server)
     page.get_by_role("button", name="Attack it").wait_for()

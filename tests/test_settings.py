@@ -4,9 +4,9 @@ from app.settings import Settings
 
 
 def test_the_command_line_goes_before_the_environment():
-    environment = {"GRADIO_SERVER_PORT": "9000", "GRADIO_SERVER_NAME": "0.0.0.0"}
+    environment = {"GRADIO_SERVER_PORT": "9000", "GRADIO_SERVER_NAME": "10.0.0.1"}
     silent = Settings.collect(None, None, "auto", False, environment)
-    assert (silent.host, silent.port) == ("0.0.0.0", 9000)
+    assert (silent.host, silent.port) == ("10.0.0.1", 9000)
     loud = Settings.collect("127.0.0.1", 8000, "cpu", True, environment)
     assert loud == Settings("127.0.0.1", 8000, "cpu", True)
     assert Settings.collect(None, None, "auto", False, {}) == Settings()

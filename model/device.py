@@ -1,0 +1,25 @@
+"""Which device computes."""
+
+import torch
+
+
+class DeviceError(RuntimeError):
+    """A device cannot be used; the message names it."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` means the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"the device {name!r} cannot be used: {reason}") from error
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
