@@ -119,7 +119,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
                         list(ATTACKS), value=default.attack, label="Attack", min_width=120, elem_id="attack"
                     )
                     target = FreeDropdown(
-                        [("any wrong class", ""), *lab.classifier(default.classifier).classes],
+                        [("any other", ""), *lab.classifier(default.classifier).classes],
                         value="",
                         label="Target class",
                         min_width=120,

@@ -46,7 +46,7 @@ class AttackSpec:
     steps_label: str = "Steps"
     targetable: bool = True
     seeded: bool = False
-    asks_target_or_not: bool = False
+    carlini_wagner: bool = False
     forwards: Callable[[int], int] = lambda steps: max(1, steps)
 
     @property
@@ -142,7 +142,7 @@ ATTACKS: dict[str, AttackSpec] = {
             has_epsilon=False,
             default_steps=50,
             max_steps=500,
-            asks_target_or_not=True,
+            carlini_wagner=True,
         ),
         AttackSpec(
             "APGD",
@@ -179,23 +179,29 @@ def find_attack(name: str) -> AttackSpec:
     return ATTACKS[name]
 
 
-class TargetOrNot(nn.Module):
-    """A classifier reduced to two logits: the best of all other classes, and the target.
+class CarliniWagnerView(nn.Module):
+    """Logits as torchattacks 3.3.0's C&W must see them to do what its paper says.
 
-    torchattacks' C&W takes any wrong class for a success, also when it has a target. On these two
-    logits its loss is the same, and its success is the target reached.
+    - It masks the label's logit with a zero, which then passes for the best of the others if those
+      are negative, and the attack stops short. So each row is shifted to a minimum of 0, which
+      changes no difference of logits.
+    - It takes any wrong class for a success, also when it has a target. So with a target there are
+      two logits, "another class" (the best of them) and "the target": the loss is the same, and
+      success is the target reached.
     """
 
-    def __init__(self, model: nn.Module, target: int) -> None:
+    def __init__(self, model: nn.Module, target: int | None) -> None:
         super().__init__()
         self.model = model
         self.target = target
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)  # (B,classes)
-        aim = logits[:, self.target]
-        others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
-        return torch.stack([others.amax(1), aim], dim=1)  # (B,2)
+        if self.target is not None:
+            aim = logits[:, self.target]
+            others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
+            logits = torch.stack([others.amax(1), aim], dim=1)  # (B,2)
+        return logits - logits.detach().amin(1, keepdim=True)
 
 
 class CountedForwards(nn.Module):
@@ -277,13 +283,13 @@ def attack(
         if on_progress is not None:
             on_progress(min(1.0, (passes - 1) / total))
 
-    attacked: nn.Module
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    if target is not None and spec.asks_target_or_not:
-        attacked, target, labels = TargetOrNot(model, target), 1, torch.zeros_like(labels)
-    else:
-        attacked = model
+    attacked = model
+    if spec.carlini_wagner:
+        attacked = CarliniWagnerView(model, target)
+        if target is not None:
+            target, labels = 1, torch.zeros_like(labels)
     counted = CountedForwards(attacked, on_forward).eval()
     gpus = [x.device] if x.device.type == "cuda" else []
     try:
