@@ -97,8 +97,16 @@ class Handlers:
         """Attack a picture, and look at it with and without ComDefend."""
         picture = open_picture(image)
         scenario = make_scenario(classifier, attack, threat_model, epsilon, steps, target, seed, codec)
+        shown = 0.0
         progress(0, desc=f"{attack} is looking for a perturbation")
-        outcome = self.lab.run(picture, scenario, lambda done: progress(done, desc=f"{attack}: {done:.0%}"))
+
+        def show(done: float) -> None:
+            nonlocal shown
+            if done - shown >= 0.01:  # Square asks thousands of times
+                shown = done
+                progress(done, desc=f"{attack}: {done:.0%}")
+
+        outcome = self.lab.run(picture, scenario, show)
         result = outcome.summary()
         size = outcome.original.shape[-1]
         metrics = result["metrics"]
