@@ -23,7 +23,8 @@ INTRO = """
 
 **Attack a picture, and see what a 12-bit code leaves of the attack.** ComDefend squeezes the picture
 through a binary code of 12 bits per pixel and rebuilds it; the classifier stays as it is. It was
-meant for attackers who do not know of it (*grey-box*). Choose *adaptive* to see it face one who does.
+meant for attackers who do not know of it (*grey-box*), and weak perturbations: lower the strength to see
+where it holds, choose *adaptive* to see it face an attacker who knows it.
 """
 
 KNOWLEDGE = [

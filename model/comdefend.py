@@ -1,5 +1,6 @@
 """ComDefend's two networks (Jia, Wei, Cao and Foroosh, CVPR 2019, arXiv 1811.12673)."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -131,7 +132,17 @@ class ComDefend(
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
-        return self.decode(ops.binarise(self.logits(x), self.config.sigma, surrogate))
+        return self.decode(ops.binarise(self.logits(x), self.config.surrogate_width, surrogate))
+
+    @torch.no_grad()
+    def measure_surrogate(self, x: Tensor) -> None:
+        """Make the straight-through gradient as wide as the logits of ``x``, (B,3,H,W) in [0,1].
+
+        The width becomes the lower quartile of the logits' magnitudes, and at least sigma: bits
+        that a small perturbation can flip lie nearer to zero than most.
+        """
+        typical = self.logits(x).abs().flatten()[: 2**24].quantile(0.25).item()
+        self.config = replace(self.config, surrogate_width=round(max(self.config.sigma, typical), 1))
 
     def noisy_forward(self, x: Tensor, sigma: float, generator: torch.Generator | None = None) -> CodecOutput:
         """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""

@@ -33,11 +33,17 @@ class CodecConfig(Config):
     ``com_widths`` and ``rec_widths`` are the output channels of the 3x3 convolutions; the last of
     ``com_widths`` is the number of code planes, i.e. bits per pixel. ``sigma`` is the standard
     deviation of the Gaussian noise that is subtracted from the code logits during training.
+
+    ``surrogate_width`` is how wide the straight-through gradient is, in logits. Nothing in the loss
+    bounds the logits: trained ones may lie hundreds of sigmas from zero, where the noise's own
+    bell has no slope left. An attack through a surrogate that narrow fails by masked gradients, not
+    by robustness. So the trained width is the logits' own, measured, and at least sigma.
     """
 
     com_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 128, 64, 32, 12)
     rec_widths: tuple[int, ...] = (32, 64, 128, 256, 128, 64, 32, 16, 3)
     sigma: float = 20.0
+    surrogate_width: float = 20.0
 
     def __post_init__(self) -> None:
         for name in ("com_widths", "rec_widths"):
@@ -47,8 +53,10 @@ class CodecConfig(Config):
                 raise ConfigError(f"{name} must be positive whole numbers, got {widths!r}")
         if self.rec_widths[-1] != 3:
             raise ConfigError(f"rec_widths must end with 3 (RGB), got {self.rec_widths!r}")
-        if not isinstance(self.sigma, int | float) or not self.sigma > 0:
-            raise ConfigError(f"sigma must be a positive number, got {self.sigma!r}")
+        for name in ("sigma", "surrogate_width"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not value > 0:
+                raise ConfigError(f"{name} must be a positive number, got {value!r}")
 
     @property
     def planes(self) -> int:

@@ -34,16 +34,16 @@ def noisy_code(logits: Tensor, sigma: float, generator: torch.Generator | None =
     return torch.sigmoid(logits - sigma * noise)
 
 
-def soft_code(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") -> Tensor:
+def soft_code(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -> Tensor:
     """A smooth stand-in for the hard code, whose slope replaces the threshold's.
 
-    - ``gaussian``: Phi(logits / sigma), the mean of the noisy training code (up to the sigmoid's
-      own width, 1.7, which is small beside sigma). The only one as wide as the logits are.
+    - ``gaussian``: Phi(logits / width). With ``width`` = sigma it is the mean of the noisy training
+      code (up to the sigmoid's own width, 1.7); it must be as wide as the logits are.
     - ``sigmoid``: sigmoid(logits). It saturates on trained logits and masks the gradient.
     - ``identity``: logits (BPDA with the identity; Athalye et al. 2018).
     """
     if surrogate == "gaussian":
-        return torch.special.ndtr(logits / sigma)
+        return torch.special.ndtr(logits / width)
     if surrogate == "sigmoid":
         return torch.sigmoid(logits)
     if surrogate == "identity":
@@ -51,12 +51,12 @@ def soft_code(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") -
     raise ValueError(f"unknown surrogate {surrogate!r}; choose from {SURROGATES}")
 
 
-def binarise(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") -> Tensor:
+def binarise(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -> Tensor:
     """Hard code ``1[logits > 0]`` with a straight-through gradient (Bengio et al. 2013).
 
     Args:
         logits: shape (B,K,H,W), any real number.
-        sigma: width of the training noise, see :func:`soft_code`.
+        width: of the gaussian surrogate, see :func:`soft_code`.
         surrogate: whose gradient flows backwards.
 
     Returns:
@@ -65,7 +65,7 @@ def binarise(logits: Tensor, sigma: float, surrogate: Surrogate = "gaussian") ->
     hard = (logits > 0).to(logits.dtype)
     if not (torch.is_grad_enabled() and logits.requires_grad):
         return hard
-    soft = soft_code(logits, sigma, surrogate)
+    soft = soft_code(logits, width, surrogate)
     # In this order the sum is exact: (soft - soft) is 0, whereas soft + (hard - soft) may round.
     return hard + (soft - soft.detach())
 

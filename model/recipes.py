@@ -79,6 +79,9 @@ class Task(ABC):
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         """Loss of one batch: ``images`` uint8 (B,3,S,S), ``progress`` of the run in [0,1)."""
 
+    def finish(self, data: ImageSet) -> None:  # noqa: B027 - most tasks have nothing to do
+        """What is left to do with the trained model before it is saved; ``data`` is the training's."""
+
     @abstractmethod
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Figures on ``data``, among them ``score``."""
@@ -135,6 +138,9 @@ class CodecTask(Task):
         output = self.model.noisy_forward(x, self.model.config.sigma, generator)
         loss = unified_loss(output, x)
         return Step(loss.total, {"psnr_db": -10 * loss.reconstruction.detach().log10()})
+
+    def finish(self, data: ImageSet) -> None:
+        self.model.measure_surrogate(to_float(data.every(100).images))
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Fidelity with hard codes, means of per-picture values."""

@@ -288,7 +288,7 @@ def fit(run: Run, train: ImageSet, test: ImageSet, interrupts: Interrupts, stop_
     return True
 
 
-def install(run: Run, test: ImageSet, out: Path, force: bool) -> bool:
+def install(run: Run, train: ImageSet, test: ImageSet, out: Path, force: bool) -> bool:
     """Put the finished run's weights in the place of the old ones, if they deserve it.
 
     Returns:
@@ -296,6 +296,7 @@ def install(run: Run, test: ImageSet, out: Path, force: bool) -> bool:
     """
     task, score = run.task, run.task.score
     fresh = run.path.parent / "model"
+    run.task.finish(train)
     run.task.model.save_pretrained(fresh)
     new = type(task.model).from_pretrained(fresh, map_location=run.device)
     figures = evaluate(task, new, test)
@@ -408,7 +409,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     if not complete:
         print(f"Saved step {run.step} of {run.total_steps} in {path}; --resume goes on from it.")
         return EXIT_OK if interrupts.signal is None else 128 + interrupts.signal
-    return EXIT_OK if install(run, test, out, args.force) else EXIT_KEPT_OLD
+    return EXIT_OK if install(run, train, test, out, args.force) else EXIT_KEPT_OLD
 
 
 def _check_out(out: Path) -> None:

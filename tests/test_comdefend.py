@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from model import ComDefend
+from model import ComDefend, ops
 from model.comdefend import ShapeError
 from model.config import CodecConfig
 
@@ -85,3 +87,26 @@ def test_other_widths():
     model = ComDefend(CodecConfig(com_widths=(4, 6), rec_widths=(4, 3)))
     assert model.planes == 6
     assert model.compress(torch.rand(1, 3, 4, 4)).shape == (1, 6, 4, 4)
+
+
+def test_the_surrogate_becomes_as_wide_as_the_logits(codec, pictures):
+    with torch.no_grad():
+        codec.com.conv1.weight.mul_(1e5)
+    wide = codec.logits(pictures).abs().flatten().quantile(0.25).item()
+    codec.measure_surrogate(pictures)
+    assert codec.config.surrogate_width == pytest.approx(wide, rel=1e-3)
+    assert codec.config.sigma == 20.0
+    with torch.no_grad():
+        codec.com.conv1.weight.mul_(1e-9)
+        codec.com.conv1.bias.zero_()
+    codec.measure_surrogate(pictures)
+    assert codec.config.surrogate_width == codec.config.sigma
+
+
+def test_the_gradient_has_the_configured_width(codec, pictures):
+    wanted = codec.decode(ops.binarise(codec.logits(x := pictures.clone().requires_grad_()), 300.0))
+    (expected,) = torch.autograd.grad(wanted.sum(), x)
+    codec.config = replace(codec.config, surrogate_width=300.0)
+    y = pictures.clone().requires_grad_()
+    (found,) = torch.autograd.grad(codec(y).sum(), y)
+    assert torch.equal(found, expected)

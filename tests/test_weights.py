@@ -61,3 +61,23 @@ def test_the_readmes_figures_are_those_of_these_weights():
     clean = {c["defence"]: c["accuracy"] for c in report["cells"] if c["attack"] == "clean"}
     assert clean["none"] >= 0.88
     assert clean["none"] - clean["comdefend"] <= 0.04
+
+
+def test_the_surrogate_is_not_saturated(examples):
+    """Masked gradients would make the adaptive attacker look weak."""
+    codec = ComDefend.from_pretrained("comdefend-cifar10")
+    width = codec.config.surrogate_width
+    with torch.no_grad():
+        beyond = (codec.logits(examples[0]).abs() > 3 * width).float().mean()
+    assert beyond < 0.5
+
+
+def test_the_adaptive_attacker_is_the_stronger_one():
+    report = json.loads(evaluate.FIGURES_FILE.read_text())
+    left = {
+        (c["threat_model"], c["epsilon"]): c["accuracy"]
+        for c in report["cells"]
+        if c["attack"] == "PGD" and c["defence"] == "comdefend"
+    }
+    for epsilon in (2, 8):
+        assert left["adaptive", epsilon] < left["grey-box", epsilon]
