@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from app.images import prepare
 from model import ComDefend, DefendedClassifier, load_classifier
-from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, ThreatModel, attack, find_attack
+from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, ThreatModel, attack
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS, Classifier
 from model.comdefend import CODECS
@@ -180,7 +181,6 @@ class Lab:
             raise ScenarioError(
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
             )
-        find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, target)
         original = prepare(picture, classifier.config.image_size).to(self.device)
         adaptive = scenario.threat_model == "adaptive"
         system = DefendedClassifier(classifier, codec) if adaptive else classifier
@@ -248,8 +248,18 @@ class Lab:
             device=device_name(self.device),
         )
 
-    def _timed(self, name: str, timings: dict[str, float]) -> "_Timer":
-        return _Timer(name, timings, self.device)
+    @contextmanager
+    def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:
+        """Milliseconds of a block into ``timings``, the GPU's pending work included."""
+
+        def now() -> float:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            return time.perf_counter()
+
+        start = now()
+        yield
+        timings[name] = round((now() - start) * 1000, 2)
 
     def _predictions(self, classifier: Classifier, logits: Tensor) -> list[Prediction]:
         probabilities = logits.float().softmax(1)
@@ -259,24 +269,6 @@ class Lab:
             top = [(classifier.classes[i], round(p, 5)) for p, i in zip(row, which, strict=True)]
             answers.append(Prediction(label=top[0][0], confidence=top[0][1], top=top))
         return answers
-
-
-class _Timer:
-    """Milliseconds of a block, the GPU's pending work included."""
-
-    def __init__(self, name: str, timings: dict[str, float], device: torch.device) -> None:
-        self.name, self.timings, self.device = name, timings, device
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def __enter__(self) -> None:
-        self.start = self._now()
-
-    def __exit__(self, *_: object) -> None:
-        self.timings[self.name] = round((self._now() - self.start) * 1000, 2)
 
 
 def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
