@@ -65,15 +65,16 @@ def serve(args: argparse.Namespace) -> int:
         settings = Settings.collect(args.host, args.port, args.device, args.share)
         lab = Lab(settings.device)
         lab.codec(Scenario.codec)
+        lab.classifier("cifar10")
         demo = build_demo(lab)
     except WeightsError as error:
-        print(f"error: {error}\nRepair: git checkout -- weights", file=sys.stderr)
+        print(f"error: {error}\nRepair: {error.repair}", file=sys.stderr)
         return 1
     except (DeviceError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    first = open_picture(example_pictures()[0][0])
-    threading.Thread(target=lab.warm_up, args=(first,), daemon=True).start()
+    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
+    threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
     demo.queue(max_size=32).launch(
         server_name=settings.host,
         server_port=settings.port,

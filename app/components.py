@@ -46,3 +46,12 @@ class FreeRadio(gr.Radio):
 
     def preprocess(self, payload: Any) -> Any:
         return payload
+
+
+class FreeNumber(gr.Number):
+    """A number field whose limits are the handler's to enforce."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload

@@ -1,12 +1,18 @@
-"""Pictures made for the page: the magnified perturbation, and the code's planes."""
+"""Pictures made for the page: perturbation, code planes, what a classifier sees of an upload."""
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from app.images import to_picture
+from model.data import Box
 
 COLUMNS = 4
+BACKGROUND = 0.45
+RAISED = (0.96, 0.55, 0.09)
+"""Colour of a bit that the attack turned from 0 to 1; told from LOWERED by colour-blind eyes, too."""
+LOWERED = (0.16, 0.58, 0.95)
+"""Colour of a bit that the attack turned from 1 to 0."""
 
 
 def magnification(original: Tensor, adversarial: Tensor) -> int:
@@ -21,14 +27,41 @@ def perturbation(original: Tensor, adversarial: Tensor) -> Image.Image:
     return to_picture((0.5 + factor * (adversarial - original)).clamp(0, 1))
 
 
-def code_mosaic(code: Tensor, gap: int = 2) -> Image.Image:
-    """The binary planes of a code, shape (1,K,H,W), side by side: white is 1, black is 0."""
-    (planes,) = code
-    count, height, width = planes.shape
+def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
+    """The binary planes of a code side by side: white is 1, black is 0.
+
+    Args:
+        code: shape (1,K,H,W), 0 and 1.
+        before: same shape; the bits that differ from it are shown in colour.
+    """
+    (planes,) = code.float()
+    coloured = planes.expand(3, *planes.shape).clone()  # (3,K,H,W)
+    if before is not None:
+        flipped = code[0] != before[0]
+        for bits, colour in ((flipped & (code[0] == 1), RAISED), (flipped & (code[0] == 0), LOWERED)):
+            coloured[:, bits] = torch.tensor(colour)[:, None]
+    return to_picture(_tile(coloured))
+
+
+def _tile(planes: Tensor) -> Tensor:
+    """Planes, shape (3,K,H,W), as one picture, (3,H',W'), in rows of ``COLUMNS``."""
+    _, count, height, width = planes.shape
+    gap = max(2, width // 32)
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    canvas = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap), 0.45)
-    for i, plane in enumerate(planes):
+    canvas = torch.full((3, rows * (height + gap) - gap, columns * (width + gap) - gap), BACKGROUND)
+    for i in range(count):
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
-        canvas[top : top + height, left : left + width] = plane.float()
-    return to_picture(canvas.expand(3, -1, -1))
+        canvas[:, top : top + height, left : left + width] = planes[:, i]
+    return canvas
+
+
+def crop_preview(picture: Image.Image, box: Box, side: int = 320) -> Image.Image:
+    """An upload, at most ``side`` pixels large, with all outside ``box`` (in its pixels) darkened."""
+    scale = min(1.0, side / max(picture.size))
+    small = picture.resize([max(1, round(length * scale)) for length in picture.size])
+    left, top, right, bottom = (round(edge * scale) for edge in box)
+    shown = Image.blend(small, Image.new("RGB", small.size, "black"), 0.7)
+    shown.paste(small.crop((left, top, right, bottom)), (left, top))
+    ImageDraw.Draw(shown).rectangle((left, top, right - 1, bottom - 1), outline="white")
+    return shown

@@ -1,9 +1,8 @@
 """What the page and the API call. The only place that raises gr.Error."""
 
 import functools
-import html
+import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -13,17 +12,22 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from app import figures, words
-from app.images import ImageError, full_size, open_picture, to_picture
-from app.lab import Lab, Prediction, Scenario, ScenarioError
-from model.attacks import AttackError, ThreatModel, find_attack
+from app import figures, views, words
+from app.images import ImageError, encode, full_size, open_picture, to_picture
+from app.lab import AUTO, Lab, Outcome, Scenario, ScenarioError, Watch
+from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, ThreatModel, find_attack
 from model.checkpoint import WeightsError
-from model.classifiers import UnknownClassifierError
+from model.classifiers import UnknownClassifierError, classifier_for, find_classifier
+from model.data import central_box
 from model.ops import pack_code
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MAX_CODEC_PIXELS = 1024 * 1024
+MAX_CODEC_PIXELS = 4_000_000
+BOTH = "both"
+"""In the place of a threat model, on the page: one run for each, next to each other."""
+ANY_OTHER = ("any other", "")
+STOPPED = "**Stopped.** Nothing was changed; press **Attack it** to start anew."
 log = logging.getLogger(__name__)
 
 
@@ -38,11 +42,8 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
             raise gr.Error(_sentence(error), print_exception=False) from error
         except WeightsError as error:
             log.exception("weights do not load")
-            raise gr.Error(
-                f"{_sentence(error)} Repair: `git checkout -- weights`, or train anew with "
-                f"`python app.py --train` (and `--train classifier`).",
-                print_exception=False,
-            ) from error
+            repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
+            raise gr.Error(_sentence(error) + repair, print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:
@@ -57,28 +58,43 @@ def _sentence(error: Exception) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-class RunView(NamedTuple):
-    """Outputs of a run, in the order of the page's components."""
+class RunResult(NamedTuple):
+    """What ``/run`` answers."""
 
-    verdict: str
     original: Image.Image
-    perturbation: Image.Image
     adversarial: Image.Image
-    code: Image.Image
     reconstruction: Image.Image
-    original_notes: str
-    perturbation_notes: str
-    adversarial_notes: str
-    code_notes: str
-    reconstruction_notes: str
+    code: str
     summary: dict[str, Any]
 
 
-class Handlers:
-    """The page's callbacks over one lab."""
+class AttackView(NamedTuple):
+    """What a run changes on the page, besides the fields of :class:`app.views.StripView`."""
 
-    def __init__(self, lab: Lab) -> None:
+    verdict: str
+    outcomes: list[Outcome]
+    compared: Any
+    """Update of the row in which both attackers stand."""
+    attackers: str
+    detail: Any
+    """Update of the choice between them."""
+    slider: tuple[Image.Image, Image.Image]
+    adversarial_file: Any
+    code_file: Any
+    summary_file: Any
+
+
+class Handlers:
+    """The page's callbacks over one lab.
+
+    Args:
+        reports: the published evaluations, by classifier.
+    """
+
+    def __init__(self, lab: Lab, reports: dict[str, Any] | None = None) -> None:
         self.lab = lab
+        self.reports = reports or {}
+        self._watches: dict[str | None, Watch] = {}
 
     @answered
     def run(
@@ -93,77 +109,141 @@ class Handlers:
         seed: float = 0,
         codec: str = Scenario.codec,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
-    ) -> RunView:
+    ) -> RunResult:
         """Attack a picture, and look at it with and without ComDefend."""
-        picture = open_picture(image)
         scenario = make_scenario(classifier, attack, threat_model, epsilon, steps, target, seed, codec)
-        shown = 0.0
-        progress(0, desc=f"{attack} is looking for a perturbation")
-
-        def show(done: float) -> None:
-            nonlocal shown
-            if done - shown >= 0.01:  # Square asks thousands of times
-                shown = done
-                progress(done, desc=f"{attack}: {done:.0%}")
-
-        outcome = self.lab.run(picture, scenario, show)
-        result = outcome.summary()
-        size = outcome.original.shape[-1]
-        metrics = result["metrics"]
-        note = words.crop_note(picture.size, size)
-        factor = figures.magnification(outcome.original, outcome.adversarial)
-        bits = outcome.code_original.numel()
-        flipped = round(metrics["code_bits_flipped"] * bits)
-        says = outcome.predictions
-        return RunView(
-            verdict=f"**{words.verdict(result)}**" + (f"\n\n{note}" if note else ""),
+        outcome = self.lab.run(open_picture(image), scenario, Watch(_shown_on(progress)))
+        return RunResult(
             original=to_picture(outcome.original),
-            perturbation=figures.perturbation(outcome.original, outcome.adversarial),
             adversarial=to_picture(outcome.adversarial),
-            code=figures.code_mosaic(outcome.code_adversarial),
             reconstruction=to_picture(outcome.defended_adversarial),
-            original_notes=bars("The classifier says", says["original"])
-            + bars("Through ComDefend", says["defended_original"]),
-            perturbation_notes=notes(
-                ("Shown", f"{factor} times magnified" if metrics["linf_255"] else "there is none"),
-                ("Largest change", f"{metrics['linf_255']:g}/255"),
-                ("L2 norm", f"{metrics['l2']:.3f}"),
-                ("PSNR", decibels(metrics["psnr_adversarial_db"])),
-            ),
-            adversarial_notes=bars("The classifier says", says["adversarial"]),
-            code_notes=notes(
-                ("Size", f"{metrics['code_bits_per_pixel']:g} bits per pixel; the picture has 24"),
-                (
-                    "Flipped by the attack",
-                    f"{flipped:,} of {bits:,} bits ({metrics['code_bits_flipped']:.1%})",
-                ),
-            ),
-            reconstruction_notes=bars("Through ComDefend", says["defended_adversarial"])
-            + notes(
-                ("PSNR to the original", decibels(metrics["psnr_reconstruction_db"])),
-            ),
-            summary=result,
+            code=_file("code.npz", pack_code(outcome.code_adversarial[0])),
+            summary=outcome.summary(),
         )
 
     @answered
-    def defend(self, image: str | None, codec: str = Scenario.codec) -> tuple[Image.Image, str]:
-        """Compress a picture of any size to its binary code, and rebuild it."""
+    def attack(
+        self,
+        image: str | None,
+        classifier: str,
+        attack: str,
+        threat_model: str,
+        epsilon: float,
+        steps: float,
+        target: str | None,
+        seed: float,
+        codec: str,
+        pair: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
+    ) -> tuple[Any, ...]:
+        """The page's run: the fields of ``AttackView``, then of ``StripView``."""
+        picture = open_picture(image)
+        threat_models = THREAT_MODELS if threat_model == BOTH else (threat_model,)
+        watch = Watch(_shown_on(progress))
+        self._watches[request.session_hash] = watch
+        try:
+            outcomes = [
+                self.lab.run(
+                    picture,
+                    make_scenario(classifier, attack, knowledge, epsilon, steps, target, seed, codec),
+                    watch,
+                )
+                for knowledge in threat_models
+            ]
+        except AttackCancelled:
+            skipped = len(AttackView._fields) + len(views.StripView._fields) - 1
+            return STOPPED, *[gr.skip()] * skipped
+        finally:
+            self._watches.pop(request.session_hash, None)
+        return (*self._attack_view(outcomes, pair), *views.strip(outcomes[0]))
+
+    def _attack_view(self, outcomes: list[Outcome], pair: str) -> AttackView:
+        first = outcomes[0]
+        both = len(outcomes) > 1
+        result = first.summary()
+        verdict = words.verdict(result)
+        if both:
+            verdict = f"{views.ATTACKERS[first.scenario.threat_model]}: {verdict}"
+        measured = words.measured(result["scenario"], self.reports)
+        return AttackView(
+            verdict=f"**{verdict}**" + (f"\n\n{measured}" if measured else ""),
+            outcomes=outcomes,
+            compared=gr.update(visible=both),
+            attackers="".join(views.attacker_card(outcome) for outcome in outcomes) if both else "",
+            detail=gr.update(visible=both, value=first.scenario.threat_model),
+            slider=views.pair(first, pair),
+            adversarial_file=_download("adversarial.png", encode(to_picture(first.adversarial), "PNG")),
+            code_file=_download("code.npz", pack_code(first.code_adversarial[0])),
+            summary_file=_download("result.json", json.dumps(result, indent=2).encode()),
+        )
+
+    def stop(self, request: gr.Request) -> str:
+        """End this visitor's run."""
+        if watch := self._watches.pop(request.session_hash, None):
+            watch.stop()
+        return STOPPED
+
+    @answered
+    def show(self, outcomes: list[Outcome], threat_model: str, pair: str) -> tuple[Any, ...]:
+        """The other attacker's run in detail: the fields after ``detail`` that it changes."""
+        (outcome,) = (o for o in outcomes if o.scenario.threat_model == threat_model)
+        view = self._attack_view([outcome], pair)
+        return (
+            view.verdict,
+            view.slider,
+            view.adversarial_file,
+            view.code_file,
+            view.summary_file,
+            *views.strip(outcome),
+        )
+
+    @answered
+    def compare(self, outcomes: list[Outcome], threat_model: str, pair: str) -> Any:
+        """The before/after slider's two pictures."""
+        for outcome in outcomes:
+            if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
+                return views.pair(outcome, pair)
+        return gr.skip()  # nothing was run yet
+
+    @answered
+    def inspect(self, image: str | None, classifier: str) -> tuple[str, Any, Any]:
+        """What an upload will be to the lab: a note, what is cropped away, the classes to aim at."""
+        try:
+            picture = open_picture(image)
+        except ImageError as error:
+            return str(error) if image else "", gr.update(visible=False), gr.skip()
+        name = classifier_for(*picture.size) if classifier == AUTO else classifier
+        config = find_classifier(name).config()
+        box = central_box(*picture.size, config.image_size, config.crop)
+        preview = gr.update(visible=False)
+        if box != (0, 0, *picture.size):
+            preview = gr.update(visible=True, value=figures.crop_preview(picture, box))
+        note = words.input_note(picture.size, picture.info["frames"], name, config)
+        return note, preview, gr.update(choices=[ANY_OTHER, *config.classes], value="")
+
+    @answered
+    def defend(
+        self,
+        image: str | None,
+        codec: str = Scenario.codec,
+    ) -> tuple[Image.Image, str]:
+        """Compress a picture of any shape to its binary code, and rebuild it."""
         picture = open_picture(image)
         if picture.width * picture.height > MAX_CODEC_PIXELS:
             raise ImageError(
                 f"This picture has {picture.width} x {picture.height} pixels; the codec takes up to "
-                f"{MAX_CODEC_PIXELS:,} here, since it needs 1 kB of memory for each."
+                f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
             )
         code, rebuilt = self.lab.defend(full_size(picture), codec)
-        # Into Gradio's own cache, which the page's delete_cache empties.
-        path = save_bytes_to_cache(pack_code(code[0]), "code.npz", get_upload_folder())
-        return to_picture(rebuilt), path
+        return to_picture(rebuilt), _file("code.npz", pack_code(code[0]))
 
     @answered
-    def classify(self, image: str | None, classifier: str = Scenario.classifier) -> dict[str, Any]:
+    def classify(self, image: str | None, classifier: str = AUTO) -> dict[str, Any]:
         """The bare classifier's five most probable classes."""
-        answer = self.lab.classify(open_picture(image), classifier)
-        return {"classifier": classifier, **asdict(answer)}
+        picture = open_picture(image)
+        name = classifier_for(*picture.size) if classifier == AUTO else classifier
+        return {"classifier": name, **asdict(self.lab.classify(picture, name))}
 
     @answered
     def scenarios(self) -> dict[str, Any]:
@@ -171,10 +251,32 @@ class Handlers:
         return self.lab.scenarios()
 
 
+def _shown_on(progress: gr.Progress) -> Callable[[float, str], None]:
+    """A run's progress on the page, at most a hundred times."""
+    shown = ("", -1.0)
+
+    def show(share: float, what: str) -> None:
+        nonlocal shown
+        if what != shown[0] or share - shown[1] >= 0.01:  # Square asks thousands of times
+            shown = (what, share)
+            progress(share, desc=what)
+
+    return show
+
+
+def _file(name: str, data: bytes) -> str:
+    """The path of a new file in Gradio's own cache, which the page's delete_cache empties."""
+    return save_bytes_to_cache(data, name, get_upload_folder())
+
+
+def _download(name: str, data: bytes) -> Any:
+    return gr.update(value=_file(name, data), interactive=True)
+
+
 def make_scenario(
     classifier: str,
     attack: str,
-    threat_model: ThreatModel,
+    threat_model: str,
     epsilon: float | None,
     steps: float | None,
     target: str | None,
@@ -190,11 +292,11 @@ def make_scenario(
         classifier=classifier,
         codec=codec,
         attack=attack,
-        threat_model=threat_model,
-        epsilon=_or(epsilon, Scenario.epsilon) if spec.has_epsilon else None,
+        threat_model=threat_model,  # type: ignore[arg-type]  # the lab refuses others
+        epsilon=number(_or(epsilon, Scenario.epsilon), "Epsilon") if spec.has_epsilon else None,
         steps=whole(_or(steps, spec.default_steps), spec.steps_label) if spec.has_steps else None,
         target=target or None,
-        seed=whole(seed, "Seed"),
+        seed=whole(_or(seed, 0), "Seed"),
     )
 
 
@@ -202,29 +304,16 @@ def _or(value: float | None, default: float | None) -> float | None:
     return default if value is None else value
 
 
-def whole(value: float | None, name: str) -> int:
+def number(value: Any, name: str) -> float:
+    """A number from a component's value; whether it suits is for others to say."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise AttackError(f"{name} must be a number, got {value!r}")
+    return value
+
+
+def whole(value: Any, name: str) -> int:
     """A whole number from a component's value."""
-    if value is None or not math.isfinite(value) or value != int(value) or abs(value) >= 2**31:
+    value = number(value, name)
+    if not abs(value) < 2**31 or value != int(value):  # also refuses NaN
         raise AttackError(f"{name} must be a whole number, got {value}")
     return int(value)
-
-
-def bars(title: str, prediction: Prediction) -> str:
-    """The five most probable classes as a small table with bars."""
-    rows = "".join(
-        f'<div class="bar"><span class="fill" style="width:{100 * share:.1f}%"></span>'
-        f"<span>{html.escape(label)}</span><span>{share:.1%}</span></div>"
-        for label, share in prediction.top
-    )
-    return f'<div class="says"><div class="title">{html.escape(title)}</div>{rows}</div>'
-
-
-def notes(*rows: tuple[str, str]) -> str:
-    """Named figures beneath a picture."""
-    body = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in rows)
-    return f'<dl class="notes">{body}</dl>'
-
-
-def decibels(value: float | None) -> str:
-    """A PSNR in words; None stands for equal pictures."""
-    return "no difference" if value is None else f"{value:.1f} dB"

@@ -1,11 +1,15 @@
 """A visitor's file to a tensor, and tensors back to pictures."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from model.data import central_square
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 4
@@ -16,7 +20,9 @@ class ImageError(ValueError):
 
 
 def open_picture(path: str | Path | None) -> Image.Image:
-    """The picture in a file, upright, in RGB, transparency on white.
+    """The picture in a file, upright, in RGB, transparency on white; the first frame of an animation.
+
+    Its ``info["frames"]`` says how many frames the file has.
 
     Raises:
         ImageError: no file, not a picture, damaged, too large or too small.
@@ -35,7 +41,9 @@ def open_picture(path: str | Path | None) -> Image.Image:
                 raise ImageError(
                     f"This picture has {width} x {height} pixels; each side needs at least {MIN_SIDE}."
                 )
-            return _to_rgb(ImageOps.exif_transpose(image))
+            picture = _to_rgb(ImageOps.exif_transpose(image))
+            picture.info = {"frames": getattr(image, "n_frames", 1)}
+            return picture
     except UnidentifiedImageError as error:
         raise ImageError("This file is not a picture that can be read.") from error
     except Image.DecompressionBombError as error:
@@ -56,18 +64,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def prepare(picture: Image.Image, size: int) -> Tensor:
-    """The picture as a classifier gets it: its centre square, scaled, shape (1,3,size,size).
+def prepare(picture: Image.Image, size: int, crop: float = 1.0) -> Tensor:
+    """The picture as a classifier gets it, see :func:`model.data.central_square`.
 
-    Values are multiples of 1/255.
+    Shape (1,3,size,size), multiples of 1/255.
     """
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    return full_size(square)
+    return full_size(central_square(picture, size, crop))
 
 
 def full_size(picture: Image.Image) -> Tensor:
     """A picture as it is, shape (1,3,H,W), multiples of 1/255."""
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+
+
+def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as a file of that kind ("PNG", "JPEG")."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def to_picture(x: Tensor) -> Image.Image:

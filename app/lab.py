@@ -2,43 +2,80 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from app.images import prepare
+from app.images import encode, prepare, to_picture
 from model import ComDefend, DefendedClassifier, load_classifier
-from model.attacks import ATTACKS, MAX_EPSILON, THREAT_MODELS, ThreatModel, attack
+from model.attacks import (
+    ATTACKS,
+    MAX_EPSILON,
+    THREAT_MODELS,
+    AttackCancelled,
+    ThreatModel,
+    attack,
+    find_attack,
+    interruptible,
+)
 from model.checkpoint import WEIGHTS
-from model.classifiers import CLASSIFIERS, Classifier
+from model.classifiers import CLASSIFIERS, Classifier, classifier_for
 from model.comdefend import CODECS
 from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
+from model.ops import pack_code
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
+VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
+
+AUTO = "auto"
+"""In the place of a classifier's name: the one that suits the picture's size."""
 
 
 class ScenarioError(ValueError):
     """A run was asked for something that is no choice; the message says what is."""
 
 
-VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
+class Watch:
+    """How a run tells how far it is, and how it is told to stop, from another thread."""
+
+    def __init__(self, on_progress: Callable[[float, str], None] | None = None) -> None:
+        self._on_progress = on_progress
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End the run at its next layer."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Raise ``AttackCancelled`` if the run is to stop."""
+        if self._stop.is_set():
+            raise AttackCancelled
+
+    def report(self, share: float, what: str) -> None:
+        """Say that ``share`` of ``what`` is done."""
+        self.check()
+        if self._on_progress is not None:
+            self._on_progress(share, what)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none."""
+    """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none.
 
-    classifier: str = "cifar10"
+    ``classifier`` may be ``auto``; the scenario of an outcome names the one that it was.
+    """
+
+    classifier: str = AUTO
     codec: str = "comdefend-cifar10"
-    attack: str = "PGD"
+    attack: str = "BIM"
     threat_model: ThreatModel = "grey-box"
-    epsilon: float | None = 8
+    epsilon: float | None = 4
     steps: int | None = 10
     target: str | None = None
     seed: int = 0
@@ -68,6 +105,8 @@ class Outcome:
     predictions: dict[View, Prediction]
     verdict: dict[str, bool]
     metrics: dict[str, float | None]
+    sizes_bytes: dict[str, int]
+    """Of the adversarial picture: as a packed code, as PNG, as JPEG of quality 75."""
     timings_ms: dict[str, float]
     device: str
 
@@ -78,6 +117,7 @@ class Outcome:
             "predictions": {view: asdict(self.predictions[view]) for view in VIEWS},
             "verdict": self.verdict,
             "metrics": self.metrics,
+            "sizes_bytes": self.sizes_bytes,
             "timings_ms": self.timings_ms,
             "device": self.device,
         }
@@ -92,10 +132,13 @@ class Lab:
         self._classifiers: dict[str, Classifier] = {}
         self._codecs: dict[str, ComDefend] = {}
 
-    def classifier(self, name: str) -> Classifier:
-        """A classifier by name, loaded once."""
+    def classifier(self, name: str, watch: Watch | None = None) -> Classifier:
+        """A classifier by name, loaded once, and downloaded where that is so."""
         if name not in self._classifiers:
-            model = load_classifier(name, self.device).to(memory_format=torch.channels_last)
+            watch = watch or Watch()
+            model = load_classifier(
+                name, self.device, lambda share: watch.report(share, f"Downloading {name}, once")
+            ).to(memory_format=torch.channels_last)
             # Some attacks go backwards through everything: spare them the weights' gradients.
             self._classifiers[name] = model.requires_grad_(False)
         return self._classifiers[name]
@@ -109,15 +152,16 @@ class Lab:
             self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
 
-    def warm_up(self, picture: Image.Image) -> None:
-        """One throw-away run, so that the first visitor does not wait for imports and caches."""
-        self.run(picture, Scenario(attack="FGSM", steps=None))
+    def warm_up(self, pictures: Iterable[Image.Image]) -> None:
+        """Throw-away runs, so that the first visitor does not wait for imports and caches."""
+        for picture in pictures:
+            self.run(picture, Scenario(attack="FGSM", steps=None))
 
     def scenarios(self) -> dict[str, Any]:
         """The choices that a run has, and their limits."""
         default = Scenario()
         return {
-            "classifiers": {name: list(self.classifier(name).classes) for name in CLASSIFIERS},
+            "classifiers": {name: list(source.config().classes) for name, source in CLASSIFIERS.items()},
             "codecs": list(CODECS),
             "threat_models": list(THREAT_MODELS),
             "attacks": {
@@ -142,10 +186,10 @@ class Lab:
             "defaults": asdict(default),
         }
 
-    def classify(self, picture: Image.Image, classifier: str) -> Prediction:
+    def classify(self, picture: Image.Image, classifier: str, watch: Watch | None = None) -> Prediction:
         """The classifier's answer for a picture, without attack or codec."""
-        model = self.classifier(classifier)
-        x = prepare(picture, model.config.image_size).to(self.device)
+        model = self.classifier(classifier, watch)
+        x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
         with self._lock, torch.inference_mode():
             return self._predictions(model, model(x))[0]
 
@@ -160,7 +204,7 @@ class Lab:
         self,
         picture: Image.Image,
         scenario: Scenario,
-        on_progress: Callable[[float], None] | None = None,
+        watch: Watch | None = None,
     ) -> Outcome:
         """Attack a picture and look at it with and without the codec.
 
@@ -168,24 +212,32 @@ class Lab:
         one that was classified. The label attacked is the attacked system's own answer.
 
         Args:
-            on_progress: called with the attack's share done; may raise ``AttackCancelled``.
+            watch: is told how far the run is, and can stop it.
 
         Raises:
+            AttackCancelled: the watch stopped it.
             AttackError: the attack does not exist or refuses its parameters.
             ScenarioError: the scenario asks for another thing that does not exist.
             WeightsError: weights are missing or damaged.
         """
-        classifier, codec = self.classifier(scenario.classifier), self.codec(scenario.codec)
-        target = _target_index(scenario, classifier)
+        watch = watch or Watch()
+        if scenario.classifier == AUTO:
+            scenario = replace(scenario, classifier=classifier_for(*picture.size))
         if scenario.threat_model not in THREAT_MODELS:
             raise ScenarioError(
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
             )
-        original = prepare(picture, classifier.config.image_size).to(self.device)
+        find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
+        codec = self.codec(scenario.codec)
+        classifier = self.classifier(scenario.classifier, watch)
+        target = _target_index(scenario, classifier)
+        config = classifier.config
+        original = prepare(picture, config.image_size, config.crop).to(self.device)
         adaptive = scenario.threat_model == "adaptive"
         system = DefendedClassifier(classifier, codec) if adaptive else classifier
 
-        with self._lock:
+        everything = torch.nn.ModuleList((classifier, codec))
+        with self._lock, interruptible(everything, watch.check):
             with torch.inference_mode():
                 labels = system(original).argmax(1)
             timings: dict[str, float] = {}
@@ -199,8 +251,9 @@ class Lab:
                     steps=scenario.steps,
                     target=target,
                     seed=scenario.seed,
-                    on_progress=on_progress,
+                    on_progress=lambda share: watch.report(share, f"{scenario.attack} at work"),
                 )
+            watch.report(1, "Through the codec")
             # One picture at a time: in a batch the last digits differ, and with them, now and then,
             # a bit of the code. So anyone who repeats this on the downloaded PNG gets the same.
             pair = [original, adversarial]
@@ -243,6 +296,11 @@ class Lab:
                 "ssim_reconstruction": round(ssim(defended, original).item(), 4),
                 "code_bits_per_pixel": code.numel() / original[0, 0].numel(),
                 "code_bits_flipped": round((code != attacked_code).float().mean().item(), 5),
+            },
+            sizes_bytes={
+                "packed_code": len(pack_code(attacked_code[0])),
+                "png": len(encode(to_picture(adversarial), "PNG")),
+                "jpeg_75": len(encode(to_picture(adversarial), "JPEG", quality=75)),
             },
             timings_ms=timings,
             device=device_name(self.device),

@@ -5,32 +5,91 @@ from typing import Any
 
 import gradio as gr
 
-from app.components import FreeDropdown, FreeRadio, FreeSlider, PictureFile
-from app.handlers import Handlers
-from app.lab import Lab, Scenario
+from app import drawing, views
+from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
+from app.handlers import BOTH, AttackView, Handlers
+from app.lab import AUTO, Lab, Scenario
 from model.attacks import ATTACKS
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
+from model.evaluate import published
 
 EXAMPLES = Path(__file__).parent / "examples"
+FIRST = "espresso"
 CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-MODEL_QUEUE = "model"
-"""All events that compute share this queue: one model, one device, one at a time."""
+Components = dict[str, Any]
+
+RUN_INPUTS = (
+    "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec"
+)  # fmt: skip
+"""The controls, in the order of the parameters of ``Handlers.run``."""
+
+MODEL_QUEUE: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+"""Options of events that compute: one model, one device, one at a time."""
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Options of events that need no model."""
 
 INTRO = """
 # ComDefend lab
 
 **Attack a picture, and see what a 12-bit code leaves of the attack.** ComDefend squeezes the picture
 through a binary code of 12 bits per pixel and rebuilds it; the classifier stays as it is. It was
-meant for attackers who do not know of it (*grey-box*), and weak perturbations: lower the strength to see
-where it holds, choose *adaptive* to see it face an attacker who knows it.
+meant for attackers who do not know of it, and weak perturbations.
+"""
+
+HOW = """
+An attack changes a picture by amounts too small to see, in the direction that the classifier minds
+most. ComDefend stands before the classifier. Its first network, ComCNN, gives each pixel 12 numbers, of
+which only the signs are kept: the binary code. Its second network, RecCNN, rebuilds the picture from those
+bits alone. In training, noise on the 12 numbers makes the networks rely on what survives it, and no attack
+is ever shown to them. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace
+of each.
+
+The classifier is not touched, and does not know: the same codec stands before any of them.
+"""
+
+FAILS = """
+- **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
+  it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
+- **Against strong perturbations.** A code that rebuilds a picture well rebuilds its perturbation, too:
+  what it loses is only what it cannot represent. From about 8/255 on, little of the defence is left.
+- **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
+  to the border between two classes can fall to the other side.
+- **Against other things than small perturbations:** stickers, rotations, other pictures.
+
+It is a subject of research, not a protection to rely on.
 """
 
 KNOWLEDGE = [
-    ("Grey-box: knows the classifier, not ComDefend", "grey-box"),
-    ("Adaptive: knows both, goes through ComDefend", "adaptive"),
+    (views.ATTACKERS["grey-box"], "grey-box"),
+    (views.ATTACKERS["adaptive"], "adaptive"),
+    ("Both, next to each other", BOTH),
 ]
+
+STRIP = {
+    "original": "Original",
+    "perturbation": "Perturbation, magnified",
+    "adversarial": "Adversarial",
+    "code": "Binary code, 12 planes",
+    "reconstruction": "Reconstruction",
+}
+PLANES = {
+    "planes_original": "Of the original",
+    "planes_adversarial": "Of the adversarial picture, flipped bits in colour",
+}
+DOWNLOADS = {
+    "adversarial_file": "Adversarial picture (PNG)",
+    "code_file": "Its packed code (NPZ)",
+    "summary_file": "The run (JSON)",
+}
+
+LEGEND = (
+    '<p class="legend">White is 1, black is 0. In the adversarial picture\'s code, '
+    '<span class="raised">orange</span> bits were turned from 0 to 1 by the attack, '
+    '<span class="lowered">blue</span> ones from 1 to 0.</p>'
+)
 
 
 def theme() -> gr.themes.Base:
@@ -39,8 +98,9 @@ def theme() -> gr.themes.Base:
 
 
 def example_pictures() -> list[tuple[str, str]]:
-    """The example pictures with their captions."""
-    return [(str(path), path.stem.replace("-", " ")) for path in sorted(EXAMPLES.glob("*.png"))]
+    """The example pictures with their captions, photographs first."""
+    paths = sorted(EXAMPLES.glob("*.jpg")) + sorted(EXAMPLES.glob("*.png"))
+    return [(str(path), path.stem.replace("-", " ")) for path in paths]
 
 
 def controls_for(attack: str) -> tuple[dict[str, Any], ...]:
@@ -55,163 +115,285 @@ def controls_for(attack: str) -> tuple[dict[str, Any], ...]:
     return gr.update(visible=spec.has_epsilon), steps, target, gr.update(visible=spec.seeded)
 
 
-def strip_item(title: str) -> tuple[gr.Image, gr.HTML]:
-    """One picture of the strip under its title, with room for what is said of it."""
-    with gr.Column(min_width=130, elem_classes="item"):
-        gr.Markdown(f"### {title}")
-        image = gr.Image(
-            label=title,
-            show_label=False,
-            format="png",  # the default, webp, is lossy and would lose the perturbation
-            interactive=False,
-            elem_classes="pixels",
-            buttons=["download", "fullscreen"],
-            alt_text=title,
-        )
-        return image, gr.HTML()
-
-
 def build_demo(lab: Lab) -> gr.Blocks:
     """The page over a lab. Theme and CSS are given to ``launch``, see :func:`launch_options`."""
-    handlers = Handlers(lab)
-    default = Scenario()
-    spec = ATTACKS[default.attack]
-    examples = example_pictures()
-
+    handlers = Handlers(lab, published())
     with gr.Blocks(title="ComDefend lab", fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(INTRO, elem_id="intro")
-        gr.Markdown("Examples: ten CIFAR-10 test pictures of 32 × 32 pixels, one of each class.",
-                    elem_classes="hint")  # fmt: skip
-        gallery = gr.Gallery(
-            value=examples,
-            label="Example pictures",
-            show_label=False,
-            container=False,
-            format="png",
-            columns=10,
-            allow_preview=False,
-            interactive=False,
-            buttons=[],
-            elem_classes="pixels",
-            elem_id="examples",
-        )
+        gallery = _examples()
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                picture = PictureFile(
-                    value=examples[0][0] if examples else None,
-                    label="Picture",
-                    type="filepath",
-                    format="png",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=190,
-                    elem_classes="pixels",
-                    elem_id="picture",
-                )
-                # A choice of one is no choice.
-                classifier = FreeDropdown(
-                    list(CLASSIFIERS), value=default.classifier, label="Classifier",
-                    visible=len(CLASSIFIERS) > 1,
-                )  # fmt: skip
-                codec = FreeDropdown(
-                    list(CODECS), value=default.codec, label="Codec", visible=len(CODECS) > 1
-                )
+                upload, inputs = _controls(handlers)
                 with gr.Row():
-                    attack = FreeDropdown(
-                        list(ATTACKS), value=default.attack, label="Attack", min_width=120, elem_id="attack"
-                    )
-                    target = FreeDropdown(
-                        [("any other", ""), *lab.classifier(default.classifier).classes],
-                        value="",
-                        label="Target class",
-                        min_width=120,
-                        elem_id="target",
-                    )
-                about = gr.Markdown(spec.about, elem_classes="hint")
-                threat_model = FreeRadio(
-                    KNOWLEDGE, value=default.threat_model, label="The attacker", elem_id="threat-model"
-                )
-                epsilon = FreeSlider(
-                    1, 32, value=default.epsilon, step=1, label="Strength, in 1/255", elem_id="epsilon"
-                )
-                steps = FreeSlider(
-                    1, spec.max_steps, value=default.steps, step=1, label=spec.steps_label, elem_id="steps"
-                )
-                seed = gr.Number(
-                    value=default.seed, precision=0, label="Seed", visible=spec.seeded, elem_id="seed"
-                )
-                run = gr.Button("Attack it", variant="primary", elem_id="run")
+                    run = gr.Button("Attack it", variant="primary", elem_id="run", min_width=120)
+                    stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=80, visible=False)
             with gr.Column(scale=3, min_width=320):
-                verdict = gr.Markdown(
-                    "Press **Attack it** to see what happens to this picture.", elem_id="verdict"
-                )
-                with gr.Row(elem_id="strip", equal_height=False):
-                    original, original_notes = strip_item("Original")
-                    perturbation, perturbation_notes = strip_item("Perturbation, magnified")
-                    adversarial, adversarial_notes = strip_item("Adversarial")
-                    code, code_notes = strip_item("Binary code, 12 planes")
-                    reconstruction, reconstruction_notes = strip_item("Reconstruction")
-                with gr.Accordion("The run as JSON", open=False):
-                    summary = gr.JSON(show_label=False)
-
-        gallery.select(
-            choose_example,
-            None,
-            picture,
-            queue=False,
-            trigger_mode="always_last",
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        attack.change(
-            lambda name: (ATTACKS[name].about, *controls_for(name)),
-            attack,
-            [about, epsilon, steps, target, seed],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        run.click(
-            handlers.run,
-            [picture, classifier, attack, threat_model, epsilon, steps, target, seed, codec],
-            [
-                verdict, original, perturbation, adversarial, code, reconstruction,
-                original_notes, perturbation_notes, adversarial_notes, code_notes,
-                reconstruction_notes, summary,
-            ],
-            api_name="run",
-            show_progress_on=verdict,
-            concurrency_limit=1,
-            concurrency_id=MODEL_QUEUE,
-        )  # fmt: skip
-        _api_only(handlers, picture, classifier, codec)
+                shown = _results()
+        shown |= _details()
+        _explanations(lab)
+        _wire_controls(handlers, gallery, upload, inputs)
+        _wire_run(handlers, inputs, shown, run, stop)
+        _wire_api(handlers, inputs)
     return demo
+
+
+def _examples() -> gr.Gallery:
+    gr.Markdown("Four photographs, and ten CIFAR-10 test pictures of 32 × 32 pixels:", elem_classes="hint")
+    return gr.Gallery(
+        value=example_pictures(),
+        label="Example pictures",
+        show_label=False,
+        container=False,
+        format="png",
+        columns=14,
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id="examples",
+    )
+
+
+def _controls(handlers: Handlers) -> tuple[Components, Components]:
+    """What a visitor chooses: what is said of the upload, and the parameters of ``Handlers.run``."""
+    default = Scenario()
+    spec = ATTACKS[default.attack]
+    first = next((path for path, _ in example_pictures() if Path(path).stem == FIRST), None)
+    note, preview, targets = handlers.inspect(first, default.classifier)
+
+    image = PictureFile(
+        value=first,
+        label="Picture",
+        type="filepath",
+        format="png",
+        sources=["upload", "clipboard", "webcam"],
+        height=210,
+        elem_classes="pixels",
+        elem_id="picture",
+    )
+    upload = {
+        "note": gr.Markdown(note, elem_classes="hint", elem_id="note"),
+        "preview": gr.Image(
+            preview.get("value"),
+            visible=preview["visible"],
+            label="What is used of it",
+            alt_text="The picture; what is cut away is dark",
+            height=130,
+            format="png",
+            interactive=False,
+            buttons=[],
+            elem_id="preview",
+        ),
+    }
+    about = [(f"{name}: {source.about}", name) for name, source in CLASSIFIERS.items()]
+    inputs = {
+        "image": image,
+        "classifier": FreeDropdown(
+            [("Automatic, by the picture's size", AUTO), *about],
+            value=default.classifier,
+            label="Classifier",
+            elem_id="classifier",
+        ),
+        # A choice of one is no choice.
+        "codec": FreeDropdown(list(CODECS), value=default.codec, label="Codec", visible=len(CODECS) > 1),
+    }
+    with gr.Row():
+        inputs["attack"] = FreeDropdown(
+            list(ATTACKS), value=default.attack, label="Attack", min_width=120, elem_id="attack"
+        )
+        inputs["target"] = FreeDropdown(
+            targets["choices"], value="", label="Target class", min_width=120, elem_id="target"
+        )
+    upload["about"] = gr.Markdown(spec.about, elem_classes="hint")
+    inputs |= {
+        "threat_model": FreeRadio(
+            KNOWLEDGE, value=default.threat_model, label="The attacker", elem_id="threat-model"
+        ),
+        "epsilon": FreeSlider(
+            1, 32, value=default.epsilon, step=1, label="Strength, in 1/255", elem_id="epsilon"
+        ),
+        "steps": FreeSlider(
+            1, spec.max_steps, value=default.steps, step=1, label=spec.steps_label, elem_id="steps"
+        ),
+        "seed": FreeNumber(
+            value=default.seed, precision=0, label="Seed", visible=spec.seeded, elem_id="seed"
+        ),
+    }
+    return upload, inputs
+
+
+def _results() -> Components:
+    """What happened, and the strip of pictures."""
+    shown: Components = {
+        "verdict": gr.Markdown("Press **Attack it** to see what happens to this picture.", elem_id="verdict"),
+        "outcomes": gr.State([], time_to_live=3600),
+    }
+    with gr.Row(visible=False, elem_id="attackers") as shown["compared"], gr.Column():
+        shown["attackers"] = gr.HTML()
+        shown["detail"] = gr.Radio(
+            [(title, name) for name, title in views.ATTACKERS.items()],
+            label="Shown in detail",
+            elem_id="detail",
+        )
+    with gr.Row(elem_id="strip", equal_height=False):
+        for name, title in STRIP.items():
+            with gr.Column(min_width=130, elem_classes="item"):
+                gr.Markdown(f"### {title}")
+                shown[name] = _picture(title)
+                shown[f"{name}_notes"] = gr.HTML()
+    return shown
+
+
+def _details() -> Components:
+    """What else there is to see of a run, and to take home."""
+    shown: Components = {}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            gr.Markdown("## The code, plane by plane")
+            with gr.Row():
+                for name, title in PLANES.items():
+                    with gr.Column(min_width=280):
+                        gr.Markdown(f"### {title}")
+                        shown[name] = _picture(title)
+            gr.HTML(LEGEND)
+        with gr.Column(scale=2, min_width=320):
+            gr.Markdown("## Before and after")
+            choices = list(views.PAIRS)
+            shown["pair"] = gr.Radio(choices, value=choices[0], show_label=False, container=False,
+                                     label="Compare", elem_id="pair")  # fmt: skip
+            shown["slider"] = gr.ImageSlider(
+                label="Before and after",
+                show_label=False,
+                format="png",
+                interactive=False,
+                buttons=[],
+                elem_classes="pixels",
+                elem_id="slider",
+            )
+        with gr.Column(scale=1, min_width=260):
+            gr.Markdown("## In numbers")
+            shown["numbers"] = gr.HTML("<p>After the first run.</p>")
+            for name, title in DOWNLOADS.items():
+                shown[name] = gr.DownloadButton(title, size="sm", interactive=False, elem_id=name)
+    with gr.Accordion("The run as JSON", open=False):
+        shown["summary"] = gr.JSON(show_label=False)
+    return shown
+
+
+def _explanations(lab: Lab) -> None:
+    with gr.Row():
+        with gr.Column(min_width=320):
+            gr.Markdown(f"## How it works\n{HOW}", elem_classes="prose-column")
+        with gr.Column(min_width=320):
+            gr.HTML(drawing.networks(lab.codec(Scenario.codec).config))
+        with gr.Column(min_width=320):
+            gr.Markdown(f"## Where it fails\n{FAILS}", elem_classes="prose-column")
+
+
+def _picture(title: str) -> gr.Image:
+    """A result, exactly as it was computed."""
+    return gr.Image(
+        label=title,
+        show_label=False,
+        format="png",  # the default, webp, is lossy and would lose the perturbation
+        interactive=False,
+        elem_classes="pixels",
+        buttons=["download", "fullscreen"],
+        alt_text=title,
+    )
+
+
+def _wire_controls(handlers: Handlers, gallery: gr.Gallery, upload: Components, inputs: Components) -> None:
+    """Events that need no model."""
+    gallery.select(choose_example, None, inputs["image"], trigger_mode="always_last", **QUICK)
+    gr.on(
+        [inputs["image"].change, inputs["classifier"].change],
+        handlers.inspect,
+        [inputs["image"], inputs["classifier"]],
+        [upload["note"], upload["preview"], inputs["target"]],
+        trigger_mode="always_last",
+        **QUICK,
+    )
+    inputs["attack"].change(
+        lambda name: (ATTACKS[name].about, *controls_for(name)),
+        inputs["attack"],
+        [upload["about"], inputs["epsilon"], inputs["steps"], inputs["target"], inputs["seed"]],
+        **QUICK,
+    )
+
+
+def _wire_run(
+    handlers: Handlers, inputs: Components, shown: Components, run: gr.Button, stop: gr.Button
+) -> None:
+    """The attack, how it is stopped, and what can be looked at afterwards."""
+    buttons = [run, stop]
+
+    def running(is_so: bool) -> list[Any]:
+        return [gr.update(interactive=not is_so), gr.update(visible=is_so)]
+
+    strip = [shown[name] for name in views.StripView._fields]
+    begun = run.click(lambda: running(True), None, buttons, **QUICK)
+    attacked = begun.then(
+        handlers.attack,
+        [inputs[name] for name in RUN_INPUTS] + [shown["pair"]],
+        [shown[name] for name in AttackView._fields] + strip,
+        show_progress_on=shown["verdict"],
+        api_visibility="private",
+        **MODEL_QUEUE,
+    )
+    attacked.then(lambda: running(False), None, buttons, **QUICK)
+    stop.click(handlers.stop, None, shown["verdict"], cancels=[attacked], **QUICK).then(
+        lambda: running(False), None, buttons, **QUICK
+    )
+    looked_at = [shown["outcomes"], shown["detail"], shown["pair"]]
+    shown["pair"].change(handlers.compare, looked_at, shown["slider"], **QUICK)
+    shown["detail"].input(
+        handlers.show,
+        looked_at,
+        [shown[name] for name in ("verdict", "slider", *DOWNLOADS)] + strip,
+        **QUICK,
+    )
+
+
+def _wire_api(handlers: Handlers, inputs: Components) -> None:
+    """Endpoints; the page itself does not use them."""
+    trigger = gr.Button(visible=False)
+
+    def hidden(title: str) -> gr.Image:
+        return gr.Image(visible=False, format="png", label=title)
+
+    def packed() -> gr.File:
+        return gr.File(visible=False, label="Packed code")
+
+    trigger.click(
+        handlers.run,
+        [inputs[name] for name in RUN_INPUTS],
+        [
+            hidden("Original"), hidden("Adversarial"), hidden("Reconstruction"), packed(),
+            gr.JSON(visible=False, label="Result"),
+        ],
+        api_name="run",
+        **MODEL_QUEUE,
+    )  # fmt: skip
+    trigger.click(
+        handlers.defend,
+        [inputs["image"], inputs["codec"]],
+        [hidden("Reconstruction"), packed()],
+        api_name="defend",
+        **MODEL_QUEUE,
+    )
+    trigger.click(
+        handlers.classify,
+        [inputs["image"], inputs["classifier"]],
+        gr.JSON(visible=False, label="Prediction"),
+        api_name="classify",
+        **MODEL_QUEUE,
+    )
+    gr.api(handlers.scenarios, api_name="scenarios")
 
 
 def choose_example(chosen: gr.SelectData) -> str:
     """The file of the example that was clicked."""
     return example_pictures()[chosen.index][0]
-
-
-def _api_only(handlers: Handlers, picture: gr.Image, classifier: gr.Dropdown, codec: gr.Dropdown) -> None:
-    """Endpoints that the page itself does not use."""
-    trigger = gr.Button(visible=False)
-    limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": MODEL_QUEUE}
-    trigger.click(
-        handlers.defend,
-        [picture, codec],
-        [gr.Image(visible=False, format="png", label="Reconstruction"),
-         gr.File(visible=False, label="Packed code")],
-        api_name="defend",
-        **limits,
-    )  # fmt: skip
-    trigger.click(
-        handlers.classify,
-        [picture, classifier],
-        gr.JSON(visible=False, label="Prediction"),
-        api_name="classify",
-        **limits,
-    )
-    gr.api(handlers.scenarios, api_name="scenarios")
 
 
 def launch_options() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from model.config import ClassifierConfig
+
 
 def strength(scenario: dict[str, Any]) -> str:
     """The attack with its strength, e.g. "PGD (8/255, 10 steps)"."""
@@ -65,6 +67,11 @@ def _defence_sentence(result: dict[str, Any]) -> str:
             f"Through ComDefend it is “{attacked}”, and even the original is “{clean}”: "
             f"the codec itself costs the label here, and the attack moved it further."
         )
+    if not verdict["attack_succeeded"] and adversarial == original:
+        return (
+            f"But through ComDefend it is “{attacked}”: here the codec made an attack succeed that the bare "
+            f"classifier withstands."
+        )
     if attacked == adversarial:
         return f"Through ComDefend it is still “{attacked}”: the defence fell{knowing}."
     return f"Through ComDefend it is “{attacked}”, not “{original}”: the defence fell{knowing}."
@@ -74,10 +81,85 @@ def _labels(result: dict[str, Any]) -> dict[str, str]:
     return {view: answer["label"] for view, answer in result["predictions"].items()}
 
 
-def crop_note(size: tuple[int, int], side: int) -> str:
-    """What was done to the upload to make it fit the classifier; empty if nothing."""
-    width, height = size
-    if (width, height) == (side, side):
+def measured(scenario: dict[str, Any], reports: dict[str, Any]) -> str:
+    """How the same attack fares on many pictures; empty where that was not measured.
+
+    Args:
+        reports: as published by the evaluation, by classifier.
+    """
+    report = reports.get(scenario["classifier"])
+    if report is None or scenario["codec"] not in report["weights"] or scenario["target"] is not None:
         return ""
-    cut = "its centre square was cut out and" if width != height else "it was"
-    return f"Your picture has {width} × {height} pixels: {cut} scaled to {side} × {side} for this classifier."
+    found = {
+        (cell["threat_model"], cell["defence"]): cell
+        for cell in report["cells"]
+        if all(cell[name] == scenario[name] for name in ("attack", "epsilon", "steps"))
+    }
+    with_codec = found.get((scenario["threat_model"], "comdefend"))
+    without = found.get(("white-box", "none"))
+    if with_codec is None or without is None:
+        return ""
+    of_more = "" if with_codec["images"] == without["images"] else f" of {without['images']:,}"
+    return (
+        f"Measured on {with_codec['images']:,} pictures: under this attack ({scenario['threat_model']}) "
+        f"ComDefend leaves {with_codec['accuracy']:.0%} classified rightly; without it, it is "
+        f"{without['accuracy']:.0%}{of_more}."
+    )
+
+
+def input_note(size: tuple[int, int], frames: int, name: str, config: ClassifierConfig) -> str:
+    """Which classifier gets an upload, and what is done to the picture to make it fit."""
+    width, height = size
+    side = config.image_size
+    note = f"{width} × {height} pixels, for the classifier `{name}`"
+    if size != (side, side):
+        part = "its central square" if width != height or config.crop < 1 else "all of it"
+        note += f", which sees {part}, scaled to {side} × {side}"
+    return note + (f". Only the first of its {frames} frames is used." if frames > 1 else ".")
+
+
+def numbers(result: dict[str, Any]) -> dict[str, str]:
+    """The run's figures as sentences, by what they are about."""
+    metrics, sizes, times = result["metrics"], result["sizes_bytes"], result["timings_ms"]
+    if metrics["linf_255"]:
+        change = (
+            f"No colour value differs by more than {metrics['linf_255']:g} of 255. L2 norm "
+            f"{metrics['l2']:.2f}, PSNR {decibels(metrics['psnr_adversarial_db'])} to the original."
+        )
+    else:
+        change = "The attack left the picture as it was."
+    return {
+        "Perturbation": change,
+        "Reconstruction": (
+            f"PSNR {decibels(metrics['psnr_reconstruction_db'])} and SSIM "
+            f"{metrics['ssim_reconstruction']:.3f} to the original."
+        ),
+        "Code": (
+            f"{metrics['code_bits_per_pixel']:g} bits per pixel, where the picture has 24. "
+            f"The attack flipped {metrics['code_bits_flipped']:.1%} of them."
+        ),
+        "Size": (
+            f"The code takes {kilobytes(sizes['packed_code'])} packed, the same picture "
+            f"{kilobytes(sizes['png'])} as PNG and {kilobytes(sizes['jpeg_75'])} as JPEG (quality 75)."
+        ),
+        "Time": (
+            f"Attack {seconds(times['attack'])}, compressing {seconds(times['compress'])} and rebuilding "
+            f"{seconds(times['reconstruct'])} for both pictures, classifying {seconds(times['classify'])} "
+            f"for all four, on {result['device']}."
+        ),
+    }
+
+
+def decibels(value: float | None) -> str:
+    """A PSNR in words; None stands for equal pictures."""
+    return "infinite (no difference)" if value is None else f"{value:.1f} dB"
+
+
+def kilobytes(count: int) -> str:
+    """A number of bytes in kB of 1,000."""
+    return f"{count / 1000:.1f} kB"
+
+
+def seconds(milliseconds: float) -> str:
+    """A time in words."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -47,6 +47,8 @@ class AttackSpec:
     targetable: bool = True
     seeded: bool = False
     carlini_wagner: bool = False
+    best_classes: int | None = None
+    """It goes backwards once for each class: only so many of the most probable ones are shown to it."""
     forwards: Callable[[int], int] = lambda steps: max(1, steps)
 
     @property
@@ -132,6 +134,7 @@ ATTACKS: dict[str, AttackSpec] = {
             default_steps=50,
             max_steps=100,
             targetable=False,
+            best_classes=10,
         ),
         AttackSpec(
             "C&W",
@@ -202,6 +205,41 @@ class CarliniWagnerView(nn.Module):
             others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
             logits = torch.stack([others.amax(1), aim], dim=1)  # (B,2)
         return logits - logits.detach().amin(1, keepdim=True)
+
+
+class ChosenClasses(nn.Module):
+    """A model that knows only some of its classes: ``classes``, shape (K,), indices of logits."""
+
+    def __init__(self, model: nn.Module, classes: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)[:, self.classes]  # (B,K)
+
+
+@contextlib.contextmanager
+def interruptible(model: nn.Module, check: Callable[[], None]) -> Iterator[None]:
+    """Call ``check`` before every layer of ``model``, forwards and backwards.
+
+    It may raise :class:`AttackCancelled`: whatever the model is used for then ends there, which on a
+    CPU is a fraction of a second away, where the end of a whole pass may be several.
+    """
+
+    def before(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        check()
+        for x in inputs:
+            if isinstance(x, Tensor) and x.requires_grad:
+                x.register_hook(lambda _gradient: check())
+
+    layers = [module for module in model.modules() if not any(module.children())]
+    handles = [layer.register_forward_pre_hook(before) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class CountedForwards(nn.Module):
@@ -283,25 +321,43 @@ def attack(
         if on_progress is not None:
             on_progress(min(1.0, (passes - 1) / total))
 
+    def run(attacked: nn.Module, x: Tensor, labels: Tensor, target: int | None) -> Tensor:
+        runner = spec.build(
+            CountedForwards(attacked, on_forward).eval(), (epsilon or 0) / 255, steps or 1, seed
+        )
+        if target is not None:
+            aim = torch.full_like(labels, target)
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints its mode
+                runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
+        return runner(x, labels).detach()
+
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    attacked = model
-    if spec.carlini_wagner:
-        attacked = CarliniWagnerView(model, target)
-        if target is not None:
-            target, labels = 1, torch.zeros_like(labels)
-    counted = CountedForwards(attacked, on_forward).eval()
     gpus = [x.device] if x.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=gpus), torch.enable_grad():
             torch.manual_seed(seed)
-            runner = spec.build(counted, (epsilon or 0) / 255, steps or 1, seed)
-            if target is not None:
-                aim = torch.full_like(labels, target)
-                with contextlib.redirect_stdout(io.StringIO()):  # it prints its mode
-                    runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
-            found = runner(x, labels)
+            if spec.carlini_wagner and target is not None:
+                found = run(CarliniWagnerView(model, target), x, torch.zeros_like(labels), 1)
+            elif spec.carlini_wagner:
+                found = run(CarliniWagnerView(model, None), x, labels, None)
+            elif spec.best_classes is not None:
+                found = torch.cat(
+                    [
+                        run(ChosenClasses(model, classes), x[i : i + 1], classes.new_zeros(1), None)
+                        for i, classes in enumerate(_best_classes(model, x, labels, spec.best_classes))
+                    ]
+                )
+            else:
+                found = run(model, x, labels, target)
     finally:
         for module, training in modes:
             module.training = training
-    return round_inside_ball(found.detach(), x, epsilon)
+    return round_inside_ball(found, x, epsilon)
+
+
+def _best_classes(model: nn.Module, x: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Each picture's label, then its most probable other classes, shape (B,count) at most."""
+    with torch.no_grad():
+        logits = model(x).scatter(1, labels[:, None], math.inf)  # (B,classes)
+    return logits.topk(min(count, logits.shape[1]), dim=1).indices

@@ -31,7 +31,19 @@ TENSORS_FILE = "model.safetensors"
 
 
 class WeightsError(RuntimeError):
-    """Weights are missing, damaged or do not fit; the message names the file or the tensor."""
+    """Weights are missing, damaged or do not fit; the message names the file or the tensor.
+
+    ``repair`` is the command that brings them back, where there is one.
+    """
+
+    def __init__(self, message: str, repair: str | None = None) -> None:
+        super().__init__(message)
+        self.repair = repair
+
+
+def _repair(folder: Path) -> str | None:
+    """The command that restores a folder of weights, if it is one of the repository's."""
+    return f"git checkout -- weights/{folder.name}" if folder.parent == WEIGHTS else None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -115,7 +127,9 @@ def find_folder(name_or_path: str | Path) -> Path | None:
     if not looks_local and text.count("/") == 1:
         return None
     where = WEIGHTS / relative if not path.is_absolute() and len(path.parts) <= 2 else path
-    raise WeightsError(f"there is no folder {where} (nor is {text!r} the id of a model on the Hub)")
+    raise WeightsError(
+        f"there is no folder {where} (nor is {text!r} the id of a model on the Hub)", _repair(where)
+    )
 
 
 class Pretrained(nn.Module, PyTorchModelHubMixin):
@@ -164,13 +178,34 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str | torch.device = "cpu", **hub: Any) -> Self:
         folder = find_folder(model_id) or _download(model_id, **hub)
+        try:
+            return cls._load(folder).to(map_location)
+        except WeightsError as error:
+            error.repair = _repair(folder)
+            raise
+
+    @classmethod
+    def read_config(cls, folder: Path) -> tuple[Config, str | None]:
+        """What ``config.json`` says of a model, and the SHA-256 of its weights.
+
+        Raises:
+            WeightsError: the file is missing or damaged, or describes another kind of model.
+        """
         stated = read_json(folder / CONFIG_FILE)
         if not isinstance(stated, dict):
             raise WeightsError(f"{folder / CONFIG_FILE} is damaged: it holds no JSON object")
         wanted_hash = stated.pop("sha256", None)
         try:
-            model = cls(cls.config_class.from_dict(stated))
+            return cls.config_class.from_dict(stated), wanted_hash
         except (ValueError, TypeError) as error:  # ConfigError, or a value of the wrong kind
+            raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> Self:
+        config, wanted_hash = cls.read_config(folder)
+        try:
+            model = cls(config)
+        except ValueError as error:
             raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
 
         path = folder / TENSORS_FILE
@@ -180,7 +215,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             raise WeightsError(f"{folder / CONFIG_FILE} does not fit: missing entries ['sha256']")
         if wanted_hash != file_hash(path):
             raise WeightsError(f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states")
-        return model.eval().to(map_location)
+        return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}

@@ -1,12 +1,15 @@
 """Classifiers by name. Each takes RGB in [0,1], normalises inside, and returns logits."""
 
 from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import Pretrained
+from model import imagenet
+from model.checkpoint import WEIGHTS, Pretrained, load_tensors
 from model.config import ClassifierConfig
+from model.imagenet import OnProgress
 
 
 class UnknownClassifierError(ValueError):
@@ -50,7 +53,11 @@ def resnet9(classes: int) -> nn.Sequential:
     )
 
 
-ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"resnet9": resnet9}
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
+    "resnet9": resnet9,
+    "efficientnet-lite0": lambda classes: imagenet.lite0(),
+    "torchvision-resnet50": lambda classes: imagenet.resnet50(),
+}
 
 
 class Classifier(Pretrained, library_name="comdefend", license="mit"):
@@ -115,22 +122,82 @@ class DefendedClassifier(nn.Module):
         return self.classifier(self.codec(x))
 
 
-CLASSIFIERS: dict[str, Callable[[], Classifier]] = {
-    "cifar10": lambda: Classifier.from_pretrained("weights/cifar10"),
+class Source(NamedTuple):
+    """Where a classifier comes from: what it is, at once, and itself, once it is wanted."""
+
+    about: str
+    """A few words for the page."""
+    config: Callable[[], ClassifierConfig]
+    load: Callable[[OnProgress | None], Classifier]
+
+
+def _ours(name: str, about: str) -> Source:
+    """A classifier of this repository, in a folder of that name under ``weights/``."""
+    return Source(
+        about,
+        lambda: cast("ClassifierConfig", Classifier.read_config(WEIGHTS / name)[0]),
+        lambda _: Classifier.from_pretrained(WEIGHTS / name),
+    )
+
+
+def _theirs(
+    about: str,
+    config: Callable[[], ClassifierConfig],
+    tensors: Callable[[OnProgress | None], dict[str, Tensor]],
+) -> Source:
+    """A classifier whose weights come from elsewhere."""
+
+    def load(on_progress: OnProgress | None) -> Classifier:
+        found = tensors(on_progress)
+        model = Classifier(config())
+        load_tensors(model.net, found, model.config.arch)
+        return model.eval()
+
+    return Source(about, config, load)
+
+
+CLASSIFIERS: dict[str, Source] = {
+    "cifar10": _ours("cifar10", "ten classes, 32 × 32 pixels"),
+    "imagenet": _theirs(
+        "EfficientNet-Lite0, 1,000 classes, 224 × 224 pixels", imagenet.lite0_config, imagenet.lite0_tensors
+    ),
+    "imagenet-resnet50": _theirs(
+        "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
+        imagenet.resnet50_config,
+        imagenet.resnet50_tensors,
+    ),
 }
 
+SMALL = 64
+"""Pictures of at most so many pixels a side are CIFAR-10's kind, larger ones photographs."""
 
-def load_classifier(name: str = "cifar10", device: str | torch.device = "cpu") -> Classifier:
+
+def find_classifier(name: str) -> Source:
+    """The classifier of that name; an unknown one is an error that lists the names."""
+    if name not in CLASSIFIERS:
+        raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {', '.join(CLASSIFIERS)}")
+    return CLASSIFIERS[name]
+
+
+def classifier_for(width: int, height: int) -> str:
+    """The name of the classifier that suits a picture of that size, in pixels."""
+    return "cifar10" if max(width, height) <= SMALL else "imagenet"
+
+
+def load_classifier(
+    name: str = "cifar10",
+    device: str | torch.device = "cpu",
+    on_progress: OnProgress | None = None,
+) -> Classifier:
     """A trained classifier, ready for inference.
 
     Args:
         name: a key of ``CLASSIFIERS``.
         device: where to put it.
+        on_progress: called with the share done where weights are downloaded.
 
     Raises:
         UnknownClassifierError: no classifier has that name.
-        WeightsError: its weights are missing or damaged.
+        WeightsError: its weights are missing or damaged, or cannot be downloaded.
     """
-    if name not in CLASSIFIERS:
-        raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {sorted(CLASSIFIERS)}")
-    return CLASSIFIERS[name]().to(device)
+    return find_classifier(name).load(on_progress).to(device)

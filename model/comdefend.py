@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from model import ops
 from model.checkpoint import Pretrained
 from model.config import CodecConfig
+from model.tiling import tiled
 
 
 class ShapeError(ValueError):
@@ -62,7 +63,7 @@ class ComDefend(
 
     Calling the module is inference in training and evaluation mode alike: hard codes, no noise,
     deterministic, and differentiable by straight-through. The noisy pass that training needs is
-    :meth:`noisy_forward`. Any height and width work.
+    :meth:`noisy_forward`. Any height and width work; large pictures and batches are computed in tiles.
     """
 
     config_class = CodecConfig
@@ -106,7 +107,7 @@ class ComDefend(
         Returns:
             Code, shape (B,12,H,W), uint8 of 0 and 1.
         """
-        return (self.logits(x) > 0).to(torch.uint8)
+        return tiled(lambda piece: (self.logits(piece) > 0).to(torch.uint8), x, self.com.depth)
 
     @torch.no_grad()
     def reconstruct(self, code: Tensor) -> Tensor:
@@ -120,7 +121,8 @@ class ComDefend(
         """
         if code.ndim != 4 or code.shape[1] != self.planes:
             raise ShapeError(f"expected a code of shape (B,{self.planes},H,W), got {tuple(code.shape)}")
-        return self.decode(code.to(next(self.parameters()).dtype))
+        dtype = next(self.parameters()).dtype
+        return tiled(lambda piece: self.decode(piece.to(dtype)), code, self.rec.depth)
 
     def forward(self, x: Tensor, surrogate: ops.Surrogate = "gaussian") -> Tensor:
         """Compress and reconstruct; the values of ``reconstruct(compress(x))``.
@@ -132,7 +134,11 @@ class ComDefend(
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
-        return self.decode(ops.binarise(self.logits(x), self.config.surrogate_width, surrogate))
+        if not torch.is_grad_enabled():
+            return self.reconstruct(self.compress(x))
+        width = self.config.surrogate_width
+        code = tiled(lambda piece: ops.binarise(self.logits(piece), width, surrogate), x, self.com.depth)
+        return tiled(self.decode, code, self.rec.depth)
 
     @torch.no_grad()
     def measure_surrogate(self, x: Tensor) -> None:

@@ -69,7 +69,8 @@ class ClassifierConfig(Config):
     """A classifier: its architecture's name, what it predicts, and how it wants its input.
 
     ``mean`` and ``std`` normalise RGB in [0,1]; they are applied inside the module.
-    ``image_size`` is the side, in pixels, of the square pictures that it was trained on.
+    ``image_size`` is the side, in pixels, of the square pictures that it wants. They show the central
+    square of a picture, whose side is ``crop`` times the picture's shorter one.
     """
 
     arch: str
@@ -77,6 +78,7 @@ class ClassifierConfig(Config):
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.arch, str):
@@ -87,3 +89,5 @@ class ClassifierConfig(Config):
             raise ConfigError(f"image_size must be a positive whole number, got {self.image_size!r}")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
             raise ConfigError(f"mean and std must be 3 numbers each, got {self.mean} and {self.std}")
+        if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
+            raise ConfigError(f"crop must be above 0 and at most 1, got {self.crop!r}")

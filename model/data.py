@@ -70,10 +70,16 @@ def load_split(root: Path | None, split: Split, size: int = 32) -> ImageSet:
         split: "train" or "test".
         size: side in pixels; other pictures are scaled (shorter side) and cropped to the centre.
     """
-    return _load_cifar10(split) if root is None else _load_folder(root / split, size)
+    return _load_cifar10(split) if root is None else load_folder(root / split, size)
 
 
-def _load_folder(folder: Path, size: int) -> ImageSet:
+def load_folder(folder: Path, size: int = 32, crop: float = 1.0) -> ImageSet:
+    """Load the pictures ``CLASS/*`` of a folder.
+
+    Args:
+        folder: its sub-folders are the classes, in alphabetical order.
+        size, crop: of the square that is used of each, see :func:`central_square`.
+    """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} (expected train/CLASS/* and test/CLASS/*)")
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
@@ -86,25 +92,44 @@ def _load_folder(folder: Path, size: int) -> ImageSet:
     if not files:
         raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}) in class folders")
     with ThreadPoolExecutor() as pool:
-        arrays = list(pool.map(lambda item: _read_picture(item[0], size), files))
+        arrays = list(pool.map(lambda item: _read_picture(item[0], size, crop), files))
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()  # (N,3,S,S)
     return ImageSet(images, torch.tensor([label for _, label in files]), classes)
 
 
-def _read_picture(path: Path, size: int) -> np.ndarray:
+def _read_picture(path: Path, size: int, crop: float) -> np.ndarray:
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a readable picture: {error}") from error
-    width, height = picture.size
-    if (width, height) != (size, size):
-        scale = size / min(width, height)
-        width, height = max(size, round(width * scale)), max(size, round(height * scale))
-        left, top = (width - size) // 2, (height - size) // 2
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        picture = picture.crop((left, top, left + size, top + size))
-    return np.asarray(picture)
+    return np.asarray(central_square(picture, size, crop))
+
+
+Box = tuple[float, float, float, float]
+
+
+def central_box(width: int, height: int, size: int, crop: float = 1.0) -> Box:
+    """What :func:`central_square` shows of a picture: (left, top, right, bottom), in pixels."""
+    if (width, height) == (size, size):
+        return (0, 0, width, height)
+    side = crop * min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return (left, top, left + side, top + side)
+
+
+def central_square(picture: Image.Image, size: int, crop: float = 1.0) -> Image.Image:
+    """The middle of a picture, scaled to ``size`` x ``size``.
+
+    A picture of that size already stays what it is, so that a saved result can be put in again.
+
+    Args:
+        picture: in RGB.
+        crop: side of the square as a share of the picture's shorter one, in (0,1].
+    """
+    if picture.size == (size, size):
+        return picture
+    return picture.resize((size, size), Image.Resampling.BICUBIC, central_box(*picture.size, size, crop))
 
 
 def _load_cifar10(split: Split) -> ImageSet:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,67 +11,75 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from model import checkpoint
-from model.attacks import AttackError, attack
+from model import checkpoint, imagenet
+from model.attacks import ATTACKS, AttackError, attack, find_attack
 from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
-from model.classifiers import DefendedClassifier, load_classifier
+from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, load_classifier
 from model.comdefend import ComDefend
-from model.data import DataError, ImageSet, load_split
+from model.data import DataError, ImageSet, load_folder, load_split, to_float
 from model.device import DeviceError, choose_device, device_name
 from model.metrics import wilson_interval
 from model.train import EXIT_ERROR, EXIT_OK, positive
 
 FIGURES_FILE = WEIGHTS / "figures.json"
 README = REPOSITORY / "README.md"
-BEGIN, END = "<!-- figures: written by --evaluate -->", "<!-- end of figures -->"
-ATTACKS_RUN: tuple[tuple[str, int | None], ...] = (("FGSM", None), ("PGD", 10))
-BATCH = 100
-LEAST_IMAGES = 1000
-"""Fewer pictures are a trial, and not published in the README."""
+BATCH_PIXELS = 100 * 32 * 32
+"""A gradient through the codec needs about 12 kB a pixel: 1.2 GB for one batch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which attacks are run, and how strong."""
+
+    attacks: tuple[str, ...] = ("FGSM", "PGD")
+    epsilons: tuple[float, ...] = (2, 8)
+    adaptive_images: int | None = None
+    """How many pictures the adaptive attacker gets, who costs ten times more; None: all of them."""
+    seed: int = 0
+
+    def figures(self) -> int:
+        """How many there will be."""
+        attackers = 2 if self.adaptive_images == 0 else 3
+        return 2 + attackers * len(self.epsilons) * len(self.attacks)
+
+
+def batches(x: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures with their labels, as many at a time as memory allows."""
+    size = max(1, BATCH_PIXELS // x[0, 0].numel())
+    return zip(x.split(size), labels.split(size), strict=True)
 
 
 def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Which pictures the model classifies rightly, shape (N,), bool."""
     with torch.inference_mode():
-        answers = [
-            model(x).argmax(1) == y for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True)
-        ]
-    return torch.cat(answers)
+        return torch.cat([model(x).argmax(1) == y for x, y in batches(images, labels)])
 
 
-def attacked(
-    name: str, steps: int | None, epsilon: float, model: nn.Module, x: Tensor, labels: Tensor, seed: int
-) -> Tensor:
+def attacked(name: str, epsilon: float, model: nn.Module, x: Tensor, labels: Tensor, seed: int) -> Tensor:
     """Adversarial versions of ``x`` against ``model``, leading away from the true labels."""
-    batches = [
+    steps = find_attack(name).default_steps
+    found = [
         attack(name, model, images.clone(), true, epsilon=epsilon, steps=steps, seed=seed + index)
-        for index, (images, true) in enumerate(zip(x.split(BATCH), labels.split(BATCH), strict=True))
+        for index, (images, true) in enumerate(batches(x, labels))
     ]
-    return torch.cat(batches)
+    return torch.cat(found)
 
 
 def cells(
-    classifier: nn.Module,
-    codec: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    epsilons: tuple[float, ...],
-    seed: int,
+    classifier: nn.Module, codec: nn.Module, x: Tensor, labels: Tensor, plan: Plan
 ) -> Iterator[dict[str, Any]]:
     """One figure after the other: attacker, attack, defence, accuracy with its interval."""
     defended = DefendedClassifier(classifier, codec).eval()
     systems: dict[str, nn.Module] = {"none": classifier, "comdefend": defended}
 
-    def cell(
-        attacker: str, name: str, epsilon: float | None, steps: int | None, defence: str, right: Tensor
-    ) -> dict[str, Any]:
+    def cell(attacker: str, name: str, epsilon: float | None, defence: str, right: Tensor) -> dict[str, Any]:
         count = int(right.sum())
         low, high = wilson_interval(count, len(right))
         return {
             "threat_model": attacker,
             "attack": name,
             "epsilon": epsilon,
-            "steps": steps,
+            "steps": None if epsilon is None else find_attack(name).default_steps,
             "defence": defence,
             "accuracy": count / len(right),
             "interval": [round(low, 4), round(high, 4)],
@@ -79,19 +88,25 @@ def cells(
 
     for defence, system in systems.items():
         standing = correct(system, x, labels)
-        yield cell("no attacker", "clean", None, None, defence, standing)
-    for epsilon in epsilons:
-        for name, steps in ATTACKS_RUN:
-            found = attacked(name, steps, epsilon, classifier, x, labels, seed)
+        yield cell("no attacker", "clean", None, defence, standing)
+    # The adaptive attacker's pictures are spread over all classes, as ImageSet.every does it.
+    few = min(len(x), len(x) if plan.adaptive_images is None else plan.adaptive_images)
+    theirs = torch.linspace(0, len(x) - 1, few, device=x.device).long()
+    for epsilon in plan.epsilons:
+        for name in plan.attacks:
+            found = attacked(name, epsilon, classifier, x, labels, plan.seed)
             # Without a codec to know, this attacker knows all there is.
-            yield cell("white-box", name, epsilon, steps, "none", correct(classifier, found, labels))
-            yield cell("grey-box", name, epsilon, steps, "comdefend", correct(defended, found, labels))
+            yield cell("white-box", name, epsilon, "none", correct(classifier, found, labels))
+            yield cell("grey-box", name, epsilon, "comdefend", correct(defended, found, labels))
+            if few == 0:
+                continue
             # What the defended classifier gets wrong unattacked is lost already.
-            held = torch.zeros_like(standing)
-            if standing.any():
-                found = attacked(name, steps, epsilon, defended, x[standing], labels[standing], seed)
-                held[standing] = correct(defended, found, labels[standing])
-            yield cell("adaptive", name, epsilon, steps, "comdefend", held)
+            held = standing[theirs]
+            if held.any():
+                targets, true = x[theirs][held], labels[theirs][held]
+                found = attacked(name, epsilon, defended, targets, true, plan.seed)
+                held[held.clone()] = correct(defended, found, true)
+            yield cell("adaptive", name, epsilon, "comdefend", held)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -102,6 +117,9 @@ def table(report: dict[str, Any]) -> str:
         "| the attacker | attack | defence | accuracy |",
         "|---|---|---|---|",
     ]
+    fewer = {c["images"] for c in report["cells"]} - {report["images"]}
+    if fewer:
+        lines[0] += f" The adaptive attacker, who costs most, saw {min(fewer)} of them."
     for c in report["cells"]:
         name = c["attack"] if c["epsilon"] is None else f"{c['attack']}, {c['epsilon']:g}/255"
         if c["steps"]:
@@ -115,27 +133,57 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_into(readme: Path, text: str) -> None:
-    """Put ``text`` between the two markers of a Markdown file."""
-    before, marker, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not marker or not end:
-        raise ValueError(f"{readme} lacks the markers {BEGIN!r} and {END!r}")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+def markers(classifier: str) -> tuple[str, str]:
+    """Between which lines of the README a classifier's figures stand."""
+    return f"<!-- figures of {classifier}: written by --evaluate -->", f"<!-- end of {classifier} -->"
 
 
-def evaluate(
-    classifier: nn.Module,
-    codec: nn.Module,
-    data: ImageSet,
-    epsilons: tuple[float, ...] = (2, 8),
-    seed: int = 0,
-) -> list[dict[str, Any]]:
+def write_into(readme: Path, classifier: str, text: str) -> None:
+    """Put ``text`` between a classifier's two markers in a Markdown file."""
+    begin, end = markers(classifier)
+    before, found_begin, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise DataError(f"{readme} lacks the markers {begin!r} and {end!r}")
+    readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def published() -> dict[str, Any]:
+    """The reports that were published, by classifier."""
+    return checkpoint.read_json(FIGURES_FILE) if FIGURES_FILE.is_file() else {}
+
+
+def publish(classifier: str, report: dict[str, Any]) -> None:
+    """Put a report beside the weights and its table into the README."""
+    write_into(README, classifier, table(report))
+    checkpoint.write_json(FIGURES_FILE, {**published(), classifier: report})
+
+
+def evaluate(classifier: nn.Module, codec: nn.Module, data: ImageSet, plan: Plan) -> list[dict[str, Any]]:
     """All figures on ``data``, with a progress bar."""
-    x = (data.images.float() / 255).contiguous(memory_format=torch.channels_last)
-    total = 2 + 3 * len(epsilons) * len(ATTACKS_RUN)
-    found = cells(classifier, codec, x, data.labels, epsilons, seed)
-    return list(tqdm(found, total=total, unit="figure"))
+    x = to_float(data.images)
+    found = cells(classifier, codec, x, data.labels, plan)
+    return list(tqdm(found, total=plan.figures(), unit="figure"))
+
+
+def load_test_pictures(root: Path | None, classifier: Classifier) -> ImageSet:
+    """Test pictures as a classifier wants them, their labels in its numbering.
+
+    Args:
+        root: folder with ``test/CLASS/*`` or ``CLASS/*``, its classes some of the classifier's: by its names
+            for them, or by WordNet's ("n01440764"). None means CIFAR-10, downloaded.
+    """
+    config = classifier.config
+    if root is None:
+        data = load_split(None, "test")
+    else:
+        folder = root / "test" if (root / "test").is_dir() else root
+        data = load_folder(folder, config.image_size, config.crop)
+    for known in (config.classes, imagenet.synsets() if len(config.classes) == 1000 else ()):
+        if set(data.classes) <= set(known):
+            numbers = torch.tensor([known.index(name) for name in data.classes])
+            return replace(data, labels=numbers[data.labels], classes=config.classes)
+    raise DataError(f"the data has classes that the classifier lacks: {', '.join(data.classes[:12])}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +191,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("evaluation")
     group.add_argument("--images", type=positive(int), default=1000, help="test pictures (default: 1000)")
     group.add_argument("--codec", default="comdefend-cifar10", help="a name, a folder or a Hub id")
+    group.add_argument("--classifier", choices=CLASSIFIERS, default="cifar10")
+    group.add_argument("--attacks", type=_names, default=Plan.attacks, metavar="A,B",
+                       help=f"some of those with an epsilon (default: {','.join(Plan.attacks)})")  # fmt: skip
+    group.add_argument("--epsilons", type=_numbers, default=Plan.epsilons, metavar="2,8",
+                       help="L-infinity strengths in 1/255")  # fmt: skip
+    group.add_argument("--adaptive-images", type=int,
+                       help="how many pictures the adaptive attacker gets (default: all)")  # fmt: skip
+    group.add_argument("--publish", action="store_true",
+                       help="write the figures beside the weights and into the README")  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    for name in (names := tuple(text.split(","))):
+        if name not in ATTACKS or not ATTACKS[name].has_epsilon:
+            raise argparse.ArgumentTypeError(f"no attack with an epsilon is called {name!r}")
+    return names
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(positive(float)(number) for number in text.split(","))
 
 
 def main(args: argparse.Namespace, command: str) -> int:
@@ -150,14 +218,13 @@ def main(args: argparse.Namespace, command: str) -> int:
     try:
         device = choose_device(args.device)
         # Attacks need the picture's gradient only, not the weights'.
-        classifier = load_classifier("cifar10", device).requires_grad_(False)
+        classifier = load_classifier(args.classifier, device).requires_grad_(False)
         codec = ComDefend.from_pretrained(args.codec, map_location=device).requires_grad_(False)
         for model in (classifier, codec):
             model.to(memory_format=torch.channels_last)
-        data = load_split(args.data, "test").every(args.images).to(device)
-        if data.classes != classifier.classes:
-            raise DataError(f"the data has the classes {data.classes}, not {classifier.classes}")
-        found = evaluate(classifier, codec, data, seed=args.seed or 0)
+        data = load_test_pictures(args.data, classifier).every(args.images).to(device)
+        plan = Plan(args.attacks, args.epsilons, args.adaptive_images, args.seed or 0)
+        found = evaluate(classifier, codec, data, plan)
     except (WeightsError, DataError, AttackError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -170,14 +237,12 @@ def main(args: argparse.Namespace, command: str) -> int:
         "torch": torch.__version__,
         "weights": {
             folder.name: checkpoint.file_hash(folder / checkpoint.TENSORS_FILE)
-            for folder in (WEIGHTS / "cifar10", checkpoint.find_folder(args.codec))
-            if folder is not None
+            for folder in (WEIGHTS / args.classifier, checkpoint.find_folder(args.codec))
+            if folder is not None and folder.is_dir()
         },
         "cells": found,
     }
     print(table(report))
-    shipped = checkpoint.find_folder(args.codec) == WEIGHTS / "comdefend-cifar10"
-    if shipped and len(data) >= LEAST_IMAGES:
-        checkpoint.write_json(FIGURES_FILE, report)
-        write_into(README, table(report))
+    if args.publish:
+        publish(args.classifier, report)
     return EXIT_OK

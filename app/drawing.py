@@ -1,0 +1,82 @@
+"""The drawing of the two networks, from their configuration."""
+
+import html
+import math
+
+from model.config import CodecConfig
+
+WIDTH, ROW = 520, 150
+LEFT, RIGHT = 92, WIDTH - 92
+
+
+def networks(config: CodecConfig) -> str:
+    """ComCNN above, RecCNN beneath, as SVG: a bar for each convolution, as high as it has channels.
+
+    Drawn in ``currentColor``, so that it is readable on any background.
+    """
+    alt = (
+        f"ComCNN turns a picture into a binary code of {config.planes} bits per pixel with "
+        f"{len(config.com_widths)} convolutions, RecCNN turns the code into a picture with "
+        f"{len(config.rec_widths)} convolutions."
+    )
+    rows = "".join(
+        (
+            _row(0, "ComCNN", config.com_widths, _picture("picture"), _code(config.planes)),
+            _row(ROW, "RecCNN", config.rec_widths, _code(config.planes), _picture("reconstruction")),
+        )
+    )
+    return (
+        f'<svg class="networks" viewBox="0 0 {WIDTH} {2 * ROW}" role="img" aria-label="{html.escape(alt)}" '
+        f'fill="none" stroke="currentColor" xmlns="http://www.w3.org/2000/svg">{rows}</svg>'
+    )
+
+
+def _row(top: int, name: str, widths: tuple[int, ...], start: str, end: str) -> str:
+    middle = top + 66
+    step = (RIGHT - LEFT - 40) / len(widths)
+    tallest = math.log2(max(widths) + 1)
+    bars = []
+    for i, width in enumerate(widths):
+        height = 84 * math.log2(width + 1) / tallest
+        x = LEFT + 20 + i * step
+        bars.append(
+            f'<rect x="{x:.1f}" y="{middle - height / 2:.1f}" width="{step * 0.55:.1f}" '
+            f'height="{height:.1f}" rx="2" fill="currentColor" fill-opacity="0.25"/>'
+            + _text(x + step * 0.275, middle + 58, str(width), 11)
+        )
+    return (
+        f'<g transform="translate(14,{middle - 32})">{start}</g>'
+        f'<g transform="translate({RIGHT + 14},{middle - 32})">{end}</g>'
+        + _arrow(LEFT - 10, middle)
+        + _arrow(RIGHT - 14, middle)
+        + "".join(bars)
+        + _text(WIDTH / 2, top + 14, f"{name}: {len(widths)} convolutions of 3 × 3, their channels", 13)
+    )
+
+
+def _arrow(x: float, y: float) -> str:
+    return f'<path d="M{x} {y}h20m-6 -5l6 5l-6 5"/>'
+
+
+def _text(x: float, y: float, words: str, size: int) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" '
+        f'fill="currentColor" stroke="none">{html.escape(words)}</text>'
+    )
+
+
+def _picture(words: str) -> str:
+    """A small landscape in a frame."""
+    return (
+        '<rect width="64" height="64" rx="3"/><circle cx="46" cy="17" r="7"/>'
+        '<path d="M2 54l18 -26l14 18l10 -12l18 20"/>' + _text(32, 82, words, 11)
+    )
+
+
+def _code(planes: int) -> str:
+    """A stack of sheets with zeros and ones."""
+    sheets = (
+        "".join(f'<path d="M{12 - 4 * i} {4 + 4 * i}v-4h52v52h-4"/>' for i in range(3))
+        + '<rect y="12" width="52" height="52" rx="2" fill="currentColor" fill-opacity="0.12"/>'
+    )
+    return sheets + _text(26, 43, "0110", 14) + _text(32, 82, f"{planes} bits per pixel", 11)

