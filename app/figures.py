@@ -9,6 +9,8 @@ from model.data import Box
 
 COLUMNS = 4
 BACKGROUND = 0.45
+LEAST_PLANE = 128
+"""Smaller planes are enlarged, pixel by pixel, to about so many pixels."""
 RAISED = (0.96, 0.55, 0.09)
 """Colour of a bit that the attack turned from 0 to 1; told from LOWERED by colour-blind eyes, too."""
 LOWERED = (0.16, 0.58, 0.95)
@@ -40,7 +42,8 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
         flipped = code[0] != before[0]
         for bits, colour in ((flipped & (code[0] == 1), RAISED), (flipped & (code[0] == 0), LOWERED)):
             coloured[:, bits] = torch.tensor(colour)[:, None]
-    return to_picture(_tile(coloured))
+    scale = max(1, LEAST_PLANE // planes.shape[-1])
+    return to_picture(_tile(coloured.repeat_interleave(scale, 2).repeat_interleave(scale, 3)))
 
 
 def _tile(planes: Tensor) -> Tensor:
@@ -56,10 +59,19 @@ def _tile(planes: Tensor) -> Tensor:
     return canvas
 
 
-def crop_preview(picture: Image.Image, box: Box, side: int = 320) -> Image.Image:
-    """An upload, at most ``side`` pixels large, with all outside ``box`` (in its pixels) darkened."""
-    scale = min(1.0, side / max(picture.size))
-    small = picture.resize([max(1, round(length * scale)) for length in picture.size])
+PREVIEW = 320
+"""Side of the largest preview, in pixels."""
+
+
+def crop_preview(picture: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
+    """An upload with all outside ``box`` darkened, at most ``PREVIEW`` pixels large.
+
+    Args:
+        picture: the upload, at any scale.
+        size, box: in the upload's own pixels.
+    """
+    scale = min(1.0, PREVIEW / max(size))
+    small = picture.resize([max(1, round(length * scale)) for length in size])
     left, top, right, bottom = (round(edge * scale) for edge in box)
     shown = Image.blend(small, Image.new("RGB", small.size, "black"), 0.7)
     shown.paste(small.crop((left, top, right, bottom)), (left, top))

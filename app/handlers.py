@@ -72,16 +72,18 @@ class AttackView(NamedTuple):
     """What a run changes on the page, besides the fields of :class:`app.views.StripView`."""
 
     verdict: str
+    results: Any
+    """Update of all that is hidden before the first run."""
     outcomes: list[Outcome]
     compared: Any
     """Update of the row in which both attackers stand."""
     attackers: str
     detail: Any
     """Update of the choice between them."""
-    slider: tuple[Image.Image, Image.Image]
-    adversarial_file: Any
-    code_file: Any
-    summary_file: Any
+    slider: str
+    adversarial_file: str
+    code_file: str
+    summary_file: str
 
 
 class Handlers:
@@ -163,19 +165,21 @@ class Handlers:
         both = len(outcomes) > 1
         result = first.summary()
         verdict = words.verdict(result)
-        if both:
-            verdict = f"{views.ATTACKERS[first.scenario.threat_model]}: {verdict}"
         measured = words.measured(result["scenario"], self.reports)
+        if both:
+            verdict = words.comparison([outcome.summary() for outcome in outcomes])
+            measured = ""  # stands with each attacker's own outcome
         return AttackView(
             verdict=f"**{verdict}**" + (f"\n\n{measured}" if measured else ""),
+            results=gr.update(visible=True),
             outcomes=outcomes,
             compared=gr.update(visible=both),
-            attackers="".join(views.attacker_card(outcome) for outcome in outcomes) if both else "",
+            attackers=views.attacker_cards(outcomes) if both else "",
             detail=gr.update(visible=both, value=first.scenario.threat_model),
-            slider=views.pair(first, pair),
-            adversarial_file=_download("adversarial.png", encode(to_picture(first.adversarial), "PNG")),
-            code_file=_download("code.npz", pack_code(first.code_adversarial[0])),
-            summary_file=_download("result.json", json.dumps(result, indent=2).encode()),
+            slider=views.before_after(first, pair),
+            adversarial_file=_file("adversarial.png", encode(to_picture(first.adversarial), "PNG")),
+            code_file=_file("code.npz", pack_code(first.code_adversarial[0])),
+            summary_file=_file("result.json", json.dumps(result, indent=2).encode()),
         )
 
     def stop(self, request: gr.Request) -> str:
@@ -199,27 +203,28 @@ class Handlers:
         )
 
     @answered
-    def compare(self, outcomes: list[Outcome], threat_model: str, pair: str) -> Any:
-        """The before/after slider's two pictures."""
+    def compare(self, outcomes: list[Outcome], threat_model: str, pair: str) -> str:
+        """The before/after slider."""
         for outcome in outcomes:
             if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
-                return views.pair(outcome, pair)
-        return gr.skip()  # nothing was run yet
+                return views.before_after(outcome, pair)
+        return ""  # nothing was run yet
 
     @answered
     def inspect(self, image: str | None, classifier: str) -> tuple[str, Any, Any]:
         """What an upload will be to the lab: a note, what is cropped away, the classes to aim at."""
         try:
-            picture = open_picture(image)
+            picture = open_picture(image, least=figures.PREVIEW)
         except ImageError as error:
             return str(error) if image else "", gr.update(visible=False), gr.skip()
-        name = classifier_for(*picture.size) if classifier == AUTO else classifier
+        size: tuple[int, int] = picture.info["size"]
+        name = classifier_for(*size) if classifier == AUTO else classifier
         config = find_classifier(name).config()
-        box = central_box(*picture.size, config.image_size, config.crop)
+        box = central_box(*size, config.image_size, config.crop)
         preview = gr.update(visible=False)
-        if box != (0, 0, *picture.size):
-            preview = gr.update(visible=True, value=figures.crop_preview(picture, box))
-        note = words.input_note(picture.size, picture.info["frames"], name, config)
+        if box != (0, 0, *size):
+            preview = gr.update(visible=True, value=figures.crop_preview(picture, size, box))
+        note = words.input_note(size, picture.info["frames"], name, config)
         return note, preview, gr.update(choices=[ANY_OTHER, *config.classes], value="")
 
     @answered
@@ -267,10 +272,6 @@ def _shown_on(progress: gr.Progress) -> Callable[[float, str], None]:
 def _file(name: str, data: bytes) -> str:
     """The path of a new file in Gradio's own cache, which the page's delete_cache empties."""
     return save_bytes_to_cache(data, name, get_upload_folder())
-
-
-def _download(name: str, data: bytes) -> Any:
-    return gr.update(value=_file(name, data), interactive=True)
 
 
 def make_scenario(

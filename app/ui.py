@@ -10,9 +10,11 @@ from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, Pict
 from app.handlers import BOTH, AttackView, Handlers
 from app.lab import AUTO, Lab, Scenario
 from model.attacks import ATTACKS
+from model.cards import card_body
+from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
-from model.evaluate import published
+from model.evaluate import published, table
 
 EXAMPLES = Path(__file__).parent / "examples"
 FIRST = "espresso"
@@ -77,13 +79,15 @@ STRIP = {
 }
 PLANES = {
     "planes_original": "Of the original",
-    "planes_adversarial": "Of the adversarial picture, flipped bits in colour",
+    "planes_adversarial": "Of the adversarial picture",
 }
 DOWNLOADS = {
     "adversarial_file": "Adversarial picture (PNG)",
     "code_file": "Its packed code (NPZ)",
     "summary_file": "The run (JSON)",
 }
+
+SHOW_VERDICT = "() => { document.getElementById('verdict').scrollIntoView({block: 'nearest'}); return [] }"
 
 LEGEND = (
     '<p class="legend">White is 1, black is 0. In the adversarial picture\'s code, '
@@ -94,7 +98,13 @@ LEGEND = (
 
 def theme() -> gr.themes.Base:
     """System fonts only: the page asks no other host for anything."""
-    return gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"])
+    # White on the theme's own orange is too pale to read.
+    return gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
 
 
 def example_pictures() -> list[tuple[str, str]]:
@@ -124,13 +134,14 @@ def build_demo(lab: Lab) -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 upload, inputs = _controls(handlers)
-                with gr.Row():
+                with gr.Row(elem_id="actions"):
                     run = gr.Button("Attack it", variant="primary", elem_id="run", min_width=120)
                     stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=80, visible=False)
             with gr.Column(scale=3, min_width=320):
-                shown = _results()
-        shown |= _details()
-        _explanations(lab)
+                shown = _verdict()
+                with gr.Column(visible=False) as shown["results"]:
+                    shown |= _strip() | _details() | _planes()
+                _explanations(lab)
         _wire_controls(handlers, gallery, upload, inputs)
         _wire_run(handlers, inputs, shown, run, stop)
         _wire_api(handlers, inputs)
@@ -221,23 +232,29 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
     return upload, inputs
 
 
-def _results() -> Components:
-    """What happened, and the strip of pictures."""
+def _verdict() -> Components:
+    """What happened, in words, for one attacker or for both."""
     shown: Components = {
         "verdict": gr.Markdown("Press **Attack it** to see what happens to this picture.", elem_id="verdict"),
         "outcomes": gr.State([], time_to_live=3600),
     }
-    with gr.Row(visible=False, elem_id="attackers") as shown["compared"], gr.Column():
+    with gr.Column(visible=False, elem_id="attackers") as shown["compared"]:
         shown["attackers"] = gr.HTML()
         shown["detail"] = gr.Radio(
             [(title, name) for name, title in views.ATTACKERS.items()],
             label="Shown in detail",
             elem_id="detail",
         )
+    return shown
+
+
+def _strip() -> Components:
+    """From the original to the reconstruction."""
+    shown: Components = {}
     with gr.Row(elem_id="strip", equal_height=False):
         for name, title in STRIP.items():
             with gr.Column(min_width=130, elem_classes="item"):
-                gr.Markdown(f"### {title}")
+                gr.Markdown(f"## {title}")
                 shown[name] = _picture(title)
                 shown[f"{name}_notes"] = gr.HTML()
     return shown
@@ -247,33 +264,32 @@ def _details() -> Components:
     """What else there is to see of a run, and to take home."""
     shown: Components = {}
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320):
-            gr.Markdown("## The code, plane by plane")
-            with gr.Row():
-                for name, title in PLANES.items():
-                    with gr.Column(min_width=280):
-                        gr.Markdown(f"### {title}")
-                        shown[name] = _picture(title)
-            gr.HTML(LEGEND)
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(scale=3, min_width=300):
             gr.Markdown("## Before and after")
             choices = list(views.PAIRS)
-            shown["pair"] = gr.Radio(choices, value=choices[0], show_label=False, container=False,
-                                     label="Compare", elem_id="pair")  # fmt: skip
-            shown["slider"] = gr.ImageSlider(
-                label="Before and after",
-                show_label=False,
-                format="png",
-                interactive=False,
-                buttons=[],
-                elem_classes="pixels",
-                elem_id="slider",
+            shown["pair"] = gr.Radio(
+                choices, value=choices[0], show_label=False, container=False, label="Compare", elem_id="pair"
             )
-        with gr.Column(scale=1, min_width=260):
+            shown["slider"] = gr.HTML(elem_id="slider")
+        with gr.Column(scale=2, min_width=260):
             gr.Markdown("## In numbers")
-            shown["numbers"] = gr.HTML("<p>After the first run.</p>")
+            shown["numbers"] = gr.HTML()
+            gr.Markdown("## To take home")
             for name, title in DOWNLOADS.items():
-                shown[name] = gr.DownloadButton(title, size="sm", interactive=False, elem_id=name)
+                shown[name] = gr.DownloadButton(title, size="sm", elem_id=name)
+    return shown
+
+
+def _planes() -> Components:
+    """The code of both pictures, and the run as JSON."""
+    shown: Components = {}
+    gr.Markdown("## The code, plane by plane")
+    gr.HTML(LEGEND)
+    with gr.Row(elem_id="planes"):
+        for name, title in PLANES.items():
+            with gr.Column(min_width=300):
+                gr.Markdown(f"### {title}")
+                shown[name] = _picture(title)
     with gr.Accordion("The run as JSON", open=False):
         shown["summary"] = gr.JSON(show_label=False)
     return shown
@@ -281,12 +297,16 @@ def _details() -> Components:
 
 def _explanations(lab: Lab) -> None:
     with gr.Row():
-        with gr.Column(min_width=320):
-            gr.Markdown(f"## How it works\n{HOW}", elem_classes="prose-column")
-        with gr.Column(min_width=320):
+        with gr.Column(min_width=300):
+            gr.Markdown(f"## How it works\n{HOW}")
             gr.HTML(drawing.networks(lab.codec(Scenario.codec).config))
-        with gr.Column(min_width=320):
-            gr.Markdown(f"## Where it fails\n{FAILS}", elem_classes="prose-column")
+        with gr.Column(min_width=300):
+            gr.Markdown(f"## Where it fails\n{FAILS}")
+            for name, report in published().items():
+                with gr.Accordion(f"Measured: {name}", open=False):
+                    gr.Markdown(table(report))
+            with gr.Accordion("How the codec was trained", open=False):
+                gr.Markdown(card_body(WEIGHTS / Scenario.codec))
 
 
 def _picture(title: str) -> gr.Image:
@@ -331,7 +351,7 @@ def _wire_run(
         return [gr.update(interactive=not is_so), gr.update(visible=is_so)]
 
     strip = [shown[name] for name in views.StripView._fields]
-    begun = run.click(lambda: running(True), None, buttons, **QUICK)
+    begun = run.click(lambda: running(True), None, buttons, js=SHOW_VERDICT, **QUICK)
     attacked = begun.then(
         handlers.attack,
         [inputs[name] for name in RUN_INPUTS] + [shown["pair"]],

@@ -1,15 +1,23 @@
 """An outcome as what the page's components show."""
 
+import base64
 import html
 from typing import Any, NamedTuple
 
 from PIL import Image
+from torch import Tensor
 
 from app import figures, words
-from app.images import to_picture
-from app.lab import Outcome, Prediction
+from app.images import encode, to_picture
+from app.lab import Outcome, Prediction, View
 
-PAIRS: dict[str, tuple[str, str]] = {
+VIEW_NAMES: dict[View, str] = {
+    "original": "Original",
+    "adversarial": "Adversarial",
+    "defended_original": "Reconstruction",
+    "defended_adversarial": "Reconstruction",
+}
+PAIRS: dict[str, tuple[View, View]] = {
     "Original and adversarial": ("original", "adversarial"),
     "Adversarial and its reconstruction": ("adversarial", "defended_adversarial"),
     "Original and its reconstruction": ("original", "defended_original"),
@@ -74,18 +82,37 @@ def strip(outcome: Outcome) -> StripView:
     )
 
 
-def pair(outcome: Outcome, choice: str) -> tuple[Image.Image, Image.Image]:
-    """The two pictures of a key of ``PAIRS``."""
-    before, after = PAIRS[choice]
-    return to_picture(getattr(outcome, before)), to_picture(getattr(outcome, after))
+def before_after(outcome: Outcome, choice: str) -> str:
+    """The two pictures of a key of ``PAIRS`` on top of each other, with a slider between them.
+
+    Gradio's own slider is for the mouse alone; this one is an ``input``, which the keyboard reaches, too.
+    """
+    pictures = "".join(
+        f'<img alt="{html.escape(VIEW_NAMES[view])}" src="{_data_url(getattr(outcome, view))}">'
+        for view in PAIRS[choice]
+    )
+    left, right = (html.escape(VIEW_NAMES[view]) for view in PAIRS[choice])
+    return (
+        f'<div class="before-after">{pictures}<span>{left}</span><span>{right}</span>'
+        f'<input type="range" value="50" aria-label="Share of the picture that shows: {left}" '
+        "oninput=\"this.parentElement.style.setProperty('--at', this.value + '%')\"></div>"
+    )
 
 
-def attacker_card(outcome: Outcome) -> str:
-    """One attacker's outcome, to stand next to the other's."""
+def _data_url(x: Tensor) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode(to_picture(x), "PNG")).decode()
+
+
+def attacker_cards(outcomes: list[Outcome]) -> str:
+    """Several attackers' outcomes next to each other."""
+    return f'<div class="cards">{"".join(_card(outcome) for outcome in outcomes)}</div>'
+
+
+def _card(outcome: Outcome) -> str:
     result = outcome.summary()
     title = ATTACKERS[outcome.scenario.threat_model]
     return (
-        f'<div class="card"><h3>{html.escape(title)}</h3><p>{html.escape(words.verdict(result))}</p>'
+        f'<div class="card"><h2>{html.escape(title)}</h2><p>{html.escape(words.verdict(result))}</p>'
         + bars("Adversarial, the bare classifier", outcome.predictions["adversarial"], 3)
         + bars("Adversarial, through ComDefend", outcome.predictions["defended_adversarial"], 3)
         + "</div>"

@@ -4,6 +4,8 @@ from typing import Any
 
 from model.config import ClassifierConfig
 
+KNOWS = {"grey-box": "knows only the classifier", "adaptive": "knows both"}
+
 
 def strength(scenario: dict[str, Any]) -> str:
     """The attack with its strength, e.g. "PGD (8/255, 10 steps)"."""
@@ -19,6 +21,16 @@ def strength(scenario: dict[str, Any]) -> str:
 def verdict(result: dict[str, Any]) -> str:
     """Two sentences: what the attack did to the system that it attacked, and what ComDefend did."""
     return f"{_attack_sentence(result)} {_defence_sentence(result)}"
+
+
+def comparison(results: list[dict[str, Any]]) -> str:
+    """What becomes of the picture through ComDefend, attacker by attacker."""
+    ends = [
+        f"the attacker who {KNOWS[result['scenario']['threat_model']]} "
+        f"ends at “{_labels(result)['defended_adversarial']}”"
+        for result in results
+    ]
+    return f"Through ComDefend, {' and '.join(ends)}. The original is “{_labels(results[0])['original']}”."
 
 
 def _attack_sentence(result: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ CITATION = """```bibtex
 }
 ```"""
 
+TITLE = "# "
+
 
 def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
     """Write ``README.md`` of a model folder from ``history.json``'s content."""
@@ -65,7 +67,7 @@ tags:
 {chr(10).join(f"- {tag}" for tag in tags)}
 ---
 
-# {title}
+{TITLE}{title}
 
 {what}
 
@@ -90,3 +92,14 @@ These are the run's last weights, not its best on the test pictures. The trainin
 
 {CITATION}
 """
+
+
+def card_body(folder: Path) -> str:
+    """What a model's card says of it, without front matter, title and citation; empty without a card."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return ""
+    *_, text = path.read_text(encoding="utf-8").partition(f"\n{TITLE}")
+    _, _, body = text.partition("\n")
+    body, *_ = body.partition("\n## Citation")
+    return body.replace("## Training", "**Training**").strip()
