@@ -157,7 +157,9 @@ class Handlers:
             skipped = len(AttackView._fields) + len(views.StripView._fields) - 1
             return STOPPED, *[gr.skip()] * skipped
         finally:
-            self._watches.pop(request.session_hash, None)
+            # A stopped run may end after the next one has begun.
+            if self._watches.get(request.session_hash) is watch:
+                del self._watches[request.session_hash]
         return (*self._attack_view(outcomes, pair), *views.strip(outcomes[0]))
 
     def _attack_view(self, outcomes: list[Outcome], pair: str) -> AttackView:
@@ -184,9 +186,13 @@ class Handlers:
 
     def stop(self, request: gr.Request) -> str:
         """End this visitor's run."""
+        self.leave(request)
+        return STOPPED
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor is gone: nobody waits for his run, but others may wait for their turn."""
         if watch := self._watches.pop(request.session_hash, None):
             watch.stop()
-        return STOPPED
 
     @answered
     def show(self, outcomes: list[Outcome], threat_model: str, pair: str) -> tuple[Any, ...]:

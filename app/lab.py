@@ -237,7 +237,7 @@ class Lab:
         system = DefendedClassifier(classifier, codec) if adaptive else classifier
 
         everything = torch.nn.ModuleList((classifier, codec))
-        with self._lock, interruptible(everything, watch.check):
+        with self._turn(watch), interruptible(everything, watch.check):
             with torch.inference_mode():
                 labels = system(original).argmax(1)
             timings: dict[str, float] = {}
@@ -305,6 +305,16 @@ class Lab:
             timings_ms=timings,
             device=device_name(self.device),
         )
+
+    @contextmanager
+    def _turn(self, watch: Watch) -> Iterator[None]:
+        """The lock, for which a run waits only until it is told to stop."""
+        while not self._lock.acquire(timeout=0.1):
+            watch.check()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:

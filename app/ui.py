@@ -143,7 +143,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
                     shown |= _strip() | _details() | _planes()
                 _explanations(lab)
         _wire_controls(handlers, gallery, upload, inputs)
-        _wire_run(handlers, inputs, shown, run, stop)
+        _wire_run(demo, handlers, inputs, shown, run, stop)
         _wire_api(handlers, inputs)
     return demo
 
@@ -342,7 +342,12 @@ def _wire_controls(handlers: Handlers, gallery: gr.Gallery, upload: Components, 
 
 
 def _wire_run(
-    handlers: Handlers, inputs: Components, shown: Components, run: gr.Button, stop: gr.Button
+    demo: gr.Blocks,
+    handlers: Handlers,
+    inputs: Components,
+    shown: Components,
+    run: gr.Button,
+    stop: gr.Button,
 ) -> None:
     """The attack, how it is stopped, and what can be looked at afterwards."""
     buttons = [run, stop]
@@ -360,10 +365,12 @@ def _wire_run(
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    attacked.then(lambda: running(False), None, buttons, **QUICK)
+    for ended in (attacked.success, attacked.failure):  # Gradio 6.31's `then` is not reached by errors
+        ended(lambda: running(False), None, buttons, **QUICK)
     stop.click(handlers.stop, None, shown["verdict"], cancels=[attacked], **QUICK).then(
         lambda: running(False), None, buttons, **QUICK
     )
+    demo.unload(handlers.leave)
     looked_at = [shown["outcomes"], shown["detail"], shown["pair"]]
     shown["pair"].change(handlers.compare, looked_at, shown["slider"], **QUICK)
     shown["detail"].input(

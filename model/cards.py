@@ -20,10 +20,11 @@ TITLE = "# "
 
 def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
     """Write ``README.md`` of a model folder from ``history.json``'s content."""
-    (folder / "README.md").write_text(_card(config, record), encoding="utf-8")
+    (folder / "README.md").write_text(card(config, record), encoding="utf-8")
 
 
-def _card(config: Config, record: dict[str, Any]) -> str:
+def card(config: Config, record: dict[str, Any]) -> str:
+    """A model card, as text."""
     recipe, test = record["recipe"], record["test"]
     if isinstance(config, CodecConfig):
         title = "ComDefend codec"

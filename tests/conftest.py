@@ -1,13 +1,6 @@
 """Small models and small data for all tests."""
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from app.benchmark import served
 from model.classifiers import ARCHITECTURES, Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
 
 ROOT = Path(__file__).resolve().parent.parent
+PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 CLASSES = ("circle", "cross", "square", "star")
 
@@ -88,37 +83,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of a started ``python app.py`` with the repository's weights."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
-    address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--device", "cpu"],
-            env=environment, stdout=log, stderr=log, cwd=tempfile.gettempdir(),
-        )  # fmt: skip
-        try:
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(address, timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
-                if process.poll() is not None:
-                    break
-            else:
-                pytest.fail("the server did not answer within two minutes")
-            if process.poll() is not None:
-                log.seek(0)
-                pytest.fail(f"the server ended:\n{log.read().decode()}")
-            yield address
-        finally:
-            process.terminate()
-            process.wait(20)
+    with served("cpu") as address:
+        yield address
 
 
 @pytest.fixture
 def example() -> Path:
     """One of the pictures that the page offers."""
     return ROOT / "app" / "examples" / "ship.png"
+
+
+@pytest.fixture
+def photograph() -> Path:
+    """The first picture of the page, 600x400."""
+    return PHOTOGRAPH

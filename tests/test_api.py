@@ -1,6 +1,7 @@
 """The endpoints, through gradio_client against a started server, on the repository's weights."""
 
 import base64
+import io
 import json
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from app.images import full_size, open_picture
 from model import ComDefend, load_classifier
 from model.attacks import ATTACKS
 from model.ops import unpack_code
+from tests.conftest import PHOTOGRAPH
+from tests.test_images import bomb
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +38,11 @@ def test_the_endpoints_and_their_parameters(client):
 def test_a_run_with_defaults(client, example):
     *_, result = client.predict(image=handle_file(example), target=None, api_name="/run")
     assert result["scenario"] == {
-        "classifier": "cifar10", "codec": "comdefend-cifar10", "attack": "PGD",
-        "threat_model": "grey-box", "epsilon": 8, "steps": 10, "target": None, "seed": 0,
+        "classifier": "cifar10", "codec": "comdefend-cifar10", "attack": "BIM",
+        "threat_model": "grey-box", "epsilon": 4, "steps": 10, "target": None, "seed": 0,
     }  # fmt: skip
-    assert result["verdict"]["attack_succeeded"]
     assert result["predictions"]["original"]["label"] == "ship"
-    assert result["metrics"]["linf_255"] == 8
+    assert result["metrics"]["linf_255"] == 4
     assert result["metrics"]["code_bits_per_pixel"] == 12
     assert [len(p["top"]) for p in result["predictions"].values()] == [5] * 4
 
@@ -49,8 +51,8 @@ def test_the_pictures_of_a_run_are_the_ones_classified(client, example):
     outputs = client.predict(
         image=handle_file(example), attack="FGSM", epsilon=4, threat_model="grey-box", api_name="/run"
     )
-    result = outputs[-1]
-    original, adversarial = (full_size(open_picture(outputs[i])) for i in (1, 3))
+    *pictures, packed, result = outputs
+    original, adversarial, reconstruction = (full_size(open_picture(path)) for path in pictures)
     assert torch.equal(original, full_size(open_picture(example)))
     assert ((adversarial - original) * 255).abs().max().round() == 4
     classifier, codec = load_classifier("cifar10"), ComDefend.from_pretrained("comdefend-cifar10")
@@ -58,6 +60,10 @@ def test_the_pictures_of_a_run_are_the_ones_classified(client, example):
         best = classifier(x).softmax(1).max(1)
         assert result["predictions"][view]["label"] == classifier.classes[best.indices.item()]
         assert result["predictions"][view]["confidence"] == pytest.approx(best.values.item(), abs=1e-3)
+    assert (reconstruction - codec(adversarial)).abs().max() <= 0.6 / 255
+    code = unpack_code(Path(packed).read_bytes())
+    assert torch.equal(code, codec.compress(adversarial)[0])
+    assert result["sizes_bytes"]["packed_code"] == Path(packed).stat().st_size
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -78,7 +84,20 @@ def test_no_steps_mean_the_attacks_own_default(client, example, name, steps):
         image=handle_file(example), attack=name, steps=None, epsilon=None, api_name="/run"
     )
     assert result["scenario"]["steps"] == steps
-    assert result["scenario"]["epsilon"] == 8
+    assert result["scenario"]["epsilon"] == 4
+
+
+def test_a_photograph(client, photograph):
+    """Its size chooses the classifier, and what was downloaded is what was classified."""
+    *pictures, packed, result = client.predict(
+        image=handle_file(photograph), attack="FGSM", epsilon=8, api_name="/run"
+    )
+    assert result["scenario"]["classifier"] == "imagenet"
+    assert result["predictions"]["original"]["label"] == "espresso"
+    assert result["verdict"]["attack_succeeded"]
+    assert unpack_code(Path(packed).read_bytes()).shape == (12, 224, 224)
+    again = client.predict(image=handle_file(pictures[1]), api_name="/classify")
+    assert again == {"classifier": "imagenet", **result["predictions"]["adversarial"]}
 
 
 def test_a_picture_in_a_data_url(client, example):
@@ -117,7 +136,13 @@ def test_scenarios(client):
     choices = client.predict(api_name="/scenarios")
     json.dumps(choices)
     assert list(choices["attacks"]) == list(ATTACKS)
-    assert choices["defaults"]["attack"] == "PGD"
+    assert choices["defaults"] == {
+        "classifier": "auto", "codec": "comdefend-cifar10", "attack": "BIM", "threat_model": "grey-box",
+        "epsilon": 4, "steps": 10, "target": None, "seed": 0,
+    }  # fmt: skip
+    assert {name: len(classes) for name, classes in choices["classifiers"].items()} == {
+        "cifar10": 10, "imagenet": 1000, "imagenet-resnet50": 1000
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -134,6 +159,10 @@ def test_scenarios(client):
         ({"classifier": "mnist"}, "Unknown classifier"),
         ({"codec": "../secrets"}, "Unknown codec"),
         ({"seed": 1e30}, "Seed must be a whole number"),
+        ({"seed": "many"}, "Seed must be a number"),
+        ({"epsilon": "strong"}, "Epsilon must be a number"),
+        ({"steps": -1}, "from 1 to 200, got -1"),
+        ({"threat_model": "both"}, "Unknown threat model"),
     ],
 )
 def test_bad_requests_get_one_sentence(client, example, wrong, message):
@@ -142,11 +171,62 @@ def test_bad_requests_get_one_sentence(client, example, wrong, message):
     assert "Traceback" not in str(caught.value)
 
 
-def test_bad_pictures_get_one_sentence(client, tmp_path):
-    (tmp_path / "fake.png").write_text("hello")
+def no_pictures() -> dict[str, tuple[bytes, str]]:
+    """Files that are no usable pictures, with what is said of them."""
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    return {
+        "text.png": (b"hello", "not a picture"),
+        "empty.png": (b"", "not a picture"),
+        "truncated.jpg": (buffer.getvalue()[: len(buffer.getvalue()) // 2], "damaged"),
+        "dot.png": (bomb(1, 1), "at least 4"),
+        "wide.png": (bomb(1000, 2), "at least 4"),
+        "huge.png": (bomb(20000, 20000), "far too many pixels"),
+        "bomb.png": (bomb(2**31 - 1, 2**31 - 1), "pixels"),
+    }
+
+
+@pytest.mark.parametrize("name", no_pictures())
+def test_bad_pictures_get_one_sentence_and_the_lab_goes_on(client, tmp_path, example, name):
+    data, message = no_pictures()[name]
+    (tmp_path / name).write_bytes(data)
     for api_name in ("/run", "/defend", "/classify"):
-        with pytest.raises(AppError, match="not a picture"):
-            client.predict(image=handle_file(tmp_path / "fake.png"), api_name=api_name)
+        with pytest.raises(AppError, match=message) as caught:
+            client.predict(image=handle_file(tmp_path / name), api_name=api_name)
+        assert "Traceback" not in str(caught.value)
+    assert client.predict(image=handle_file(example), api_name="/classify")["label"] == "ship"
+
+
+def test_no_picture_gets_one_sentence(client):
+    for api_name in ("/run", "/defend", "/classify"):
+        with pytest.raises(AppError, match="Choose a picture first"):
+            client.predict(image=None, api_name=api_name)
+
+
+def odd_pictures(photograph: Path) -> dict[str, tuple[Image.Image, dict]]:
+    """The photograph in forms that a careless reader gets wrong."""
+    picture = Image.open(photograph)
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees to the right
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    palette = picture.quantize(255)
+    return {
+        "cmyk.jpg": (picture.convert("CMYK"), {"quality": 95}),
+        "rotated.jpg": (picture.rotate(90, expand=True), {"exif": exif, "quality": 95}),
+        "palette.png": (palette, {"transparency": 255}),
+        "deep.png": (Image.fromarray(grey), {}),
+        "animated.gif": (picture, {"save_all": True, "append_images": [Image.new("RGB", picture.size)]}),
+        "alpha.webp": (picture.convert("RGBA"), {"lossless": True}),
+    }
+
+
+@pytest.mark.parametrize("name", odd_pictures(PHOTOGRAPH))
+def test_odd_pictures_are_read_rightly(client, tmp_path, photograph, name):
+    picture, options = odd_pictures(photograph)[name]
+    picture.save(tmp_path / name, **options)
+    answer = client.predict(image=handle_file(tmp_path / name), api_name="/classify")
+    assert answer["label"] == "espresso"
 
 
 def test_the_lab_goes_on_after_errors(client, example):

@@ -1,3 +1,6 @@
+import contextlib
+
+import pytest
 import torch
 
 from app import benchmark
@@ -16,10 +19,28 @@ def test_both_ways_of_calling_the_codec_are_timed(codec):
 
 
 def test_the_table_has_every_row(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "seconds_until_page", lambda device: 12.3)
+    monkeypatch.setattr(benchmark, "served", lambda device: contextlib.nullcontext("http://nowhere"))
+    monkeypatch.setattr(benchmark, "interaction_seconds", lambda address: {"choosing": 0.012})
     monkeypatch.setattr(benchmark, "codec_speeds", lambda codec, device: (300.0, 100.0))
     monkeypatch.setattr(benchmark, "run_seconds", lambda lab, picture, scenario: 0.5)
     assert benchmark.main("cpu") == 0
     printed = capsys.readouterr().out
-    for part in ("| 12.3 s |", "grey-box | 0.50 s", "adaptive | 0.50 s", "| 300 pictures/s", "| 3.00 |"):
+    for part in (
+        "the page answers | 0.0 s |", "choosing | 12 ms |", "CIFAR-10 run, PGD-10, grey-box | 0.50 s",
+        "ImageNet run, FGSM, adaptive | 0.50 s", "| 300 pictures/s", "| 3.00 |",
+    ):  # fmt: skip
         assert part in printed
+
+
+def test_what_needs_no_model_is_timed_on_a_page_with_a_run(server):
+    seconds = benchmark.interaction_seconds(server)
+    assert list(seconds) == ["choosing a picture", "choosing an attack", "comparing two other pictures"]
+    assert all(value > 0 for value in seconds.values())
+
+
+def test_a_page_that_does_not_start_says_why():
+    with (
+        pytest.raises(RuntimeError, match="the device 'nonsense' cannot be used"),
+        benchmark.served("nonsense"),
+    ):
+        pass

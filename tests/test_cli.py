@@ -19,11 +19,11 @@ def test_a_port_that_is_no_number(monkeypatch, capsys):
 
 def test_damaged_weights_at_the_start_come_with_their_repair(monkeypatch, capsys):
     def fail(*_: object) -> None:
-        raise WeightsError("model.safetensors is damaged")
+        raise WeightsError("model.safetensors is damaged", "git checkout -- weights/x")
 
     monkeypatch.setattr("app.lab.Lab.codec", fail)
     assert script().main(["--device", "cpu"]) == 1
-    assert "git checkout -- weights" in capsys.readouterr().err
+    assert "Repair: git checkout -- weights/x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,18 @@ def test_impossible_codecs_are_refused(entry):
 
 
 @pytest.mark.parametrize(
-    "entry", [{"classes": ()}, {"image_size": 0}, {"std": (1, 1, 0)}, {"mean": (1, 1)}, {"arch": 3}]
+    "entry",
+    [{"classes": ()}, {"image_size": 0}, {"std": (1, 1, 0)}, {"mean": (1, 1)}, {"arch": 3}, {"crop": 0}],
 )
 def test_impossible_classifiers_are_refused(entry):
-    good = {"arch": "resnet9", "classes": ("a", "b"), "image_size": 32, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    good = {
+        "arch": "resnet9",
+        "classes": ("a", "b"),
+        "image_size": 32,
+        "mean": (0, 0, 0),
+        "std": (1, 1, 1),
+        "crop": 1,
+    }
     assert ClassifierConfig.from_dict(good).image_size == 32
     with pytest.raises(ConfigError, match=next(iter(entry))):
         ClassifierConfig.from_dict({**good, **entry})

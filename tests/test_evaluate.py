@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
-from model import DefendedClassifier, checkpoint, evaluate
-from model.data import ImageSet, load_split
+from model import DefendedClassifier, checkpoint, evaluate, load_classifier
+from model.data import DataError, ImageSet
+from model.evaluate import Plan
 from model.metrics import wilson_interval
 from tests.conftest import script
 
@@ -17,7 +20,7 @@ def data(classifier, pictures) -> ImageSet:
 
 
 def test_every_cell_is_there_and_says_its_threat_model(classifier, codec, data):
-    found = evaluate.evaluate(classifier, codec, data, epsilons=(2, 8))
+    found = evaluate.evaluate(classifier, codec, data, Plan())
     keys = [(c["threat_model"], c["attack"], c["epsilon"], c["defence"]) for c in found]
     assert keys[:2] == [("no attacker", "clean", None, "none"), ("no attacker", "clean", None, "comdefend")]
     wanted = {
@@ -36,7 +39,7 @@ def test_every_cell_is_there_and_says_its_threat_model(classifier, codec, data):
 
 
 def test_clean_accuracy_counts_true_labels(classifier, codec, data):
-    found = evaluate.evaluate(classifier, codec, data, epsilons=())
+    found = evaluate.evaluate(classifier, codec, data, Plan(epsilons=()))
     assert found[0]["accuracy"] == pytest.approx(5 / 6)
     defended = DefendedClassifier(classifier, codec)
     right = (defended(data.images.float() / 255).argmax(1) == data.labels).float().mean().item()
@@ -54,65 +57,119 @@ def test_each_attacker_attacks_what_he_knows(classifier, codec, data, monkeypatc
         return x
 
     monkeypatch.setattr(evaluate, "attack", spy)
-    evaluate.evaluate(classifier, codec, data, epsilons=(8,))
+    evaluate.evaluate(classifier, codec, data, Plan(epsilons=(8,)))
     assert attacked == ["Classifier", "DefendedClassifier"] * 2
 
 
 def test_a_seed_gives_the_same_figures(classifier, codec, data):
-    first = evaluate.evaluate(classifier, codec, data, seed=3)
-    assert first == evaluate.evaluate(classifier, codec, data, seed=3)
+    first = evaluate.evaluate(classifier, codec, data, Plan(seed=3))
+    assert first == evaluate.evaluate(classifier, codec, data, Plan(seed=3))
+
+
+def test_the_adaptive_attacker_may_get_fewer_pictures(classifier, codec, data):
+    plan = Plan(attacks=("BIM",), epsilons=(8,), adaptive_images=2)
+    found = evaluate.evaluate(classifier, codec, data, plan)
+    assert len(found) == plan.figures() == 5
+    assert [c["images"] for c in found] == [6, 6, 6, 6, 2]
+    assert [c["steps"] for c in found] == [None, None, 10, 10, 10]
+    assert "saw 2 of them" in evaluate.table({"images": 6, "data": "noise", "cells": found})
+    none = replace(plan, adaptive_images=0)
+    assert len(evaluate.evaluate(classifier, codec, data, none)) == none.figures() == 4
+
+
+def test_batches_are_smaller_for_larger_pictures():
+    labels = torch.zeros(5, dtype=torch.long)
+    assert [len(x) for x, _ in evaluate.batches(torch.zeros(5, 3, 224, 224), labels)] == [2, 2, 1]
+    assert [len(x) for x, _ in evaluate.batches(torch.zeros(5, 3, 32, 32), labels)] == [5]
 
 
 def test_the_table_goes_between_its_markers(classifier, codec, data, tmp_path):
-    found = evaluate.evaluate(classifier, codec, data, epsilons=(8,))
+    found = evaluate.evaluate(classifier, codec, data, Plan(epsilons=(8,)))
     text = evaluate.table({"images": 6, "data": "noise", "cells": found})
     assert "| adaptive | PGD, 8/255, 10 steps | ComDefend | " in text
     assert "| no attacker | clean | none | 83.3 (" in text
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{evaluate.BEGIN}\nold\n{evaluate.END}\nafter\n")
-    evaluate.write_into(readme, text)
-    assert readme.read_text() == f"before\n{evaluate.BEGIN}\n{text}\n{evaluate.END}\nafter\n"
-    readme.write_text("no markers")
-    with pytest.raises(ValueError, match="lacks the markers"):
-        evaluate.write_into(readme, text)
+    begin, end = evaluate.markers("cifar10")
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    evaluate.write_into(readme, "cifar10", text)
+    assert readme.read_text() == f"before\n{begin}\n{text}\n{end}\nafter\n"
+    with pytest.raises(DataError, match="lacks the markers"):
+        evaluate.write_into(readme, "imagenet", text)
 
 
 @pytest.fixture
-def published(monkeypatch, tmp_path, classifier, codec, data):
+def command(monkeypatch, tmp_path, classifier, codec, data):
     """``--evaluate`` over the tiny models, in a folder of the test."""
     weights, readme = tmp_path / "weights", tmp_path / "README.md"
     classifier.save_pretrained(weights / "cifar10")
     codec.save_pretrained(weights / "comdefend-cifar10")
-    readme.write_text(f"{evaluate.BEGIN}\n{evaluate.END}\n")
+    readme.write_text("\n".join(evaluate.markers("cifar10")))
     for module in (evaluate, checkpoint):
         monkeypatch.setattr(module, "WEIGHTS", weights)
     monkeypatch.setattr(evaluate, "README", readme)
     monkeypatch.setattr(evaluate, "FIGURES_FILE", weights / "figures.json")
-    monkeypatch.setattr(evaluate, "load_split", lambda root, split: data)
+    monkeypatch.setattr(evaluate, "load_test_pictures", lambda root, classifier: data)
     monkeypatch.setattr(evaluate, "load_classifier", lambda name, device: classifier)
-    return tmp_path
+
+    def run(*options: str) -> int:
+        return script().main(["--evaluate", "--device", "cpu", *options])
+
+    return run
 
 
-def test_the_command_publishes_what_it_measured(published, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "LEAST_IMAGES", 6)
-    assert script().main(["--evaluate", "--device", "cpu", "--data-name", "noise"]) == 0
-    report = json.loads((published / "weights" / "figures.json").read_text())
-    assert report["command"] == "python app.py --evaluate --device cpu --data-name noise"
+def test_the_command_publishes_what_it_measured(command, tmp_path, capsys):
+    (tmp_path / "weights" / "figures.json").write_text('{"another": 1}')
+    assert command("--data-name", "noise", "--epsilons", "2,4", "--attacks", "BIM", "--publish") == 0
+    reports = json.loads((tmp_path / "weights" / "figures.json").read_text())
+    assert reports["another"] == 1
+    report = reports["cifar10"]
+    assert report["command"].startswith("python app.py --evaluate --device cpu --data-name noise")
     assert report["data"] == "noise"
+    assert {c["epsilon"] for c in report["cells"]} == {None, 2, 4}
+    assert {c["attack"] for c in report["cells"]} == {"clean", "BIM"}
     for name, digest in report["weights"].items():
-        assert digest == checkpoint.file_hash(published / "weights" / name / "model.safetensors")
+        assert digest == checkpoint.file_hash(tmp_path / "weights" / name / "model.safetensors")
     assert set(report["weights"]) == {"cifar10", "comdefend-cifar10"}
-    assert evaluate.table(report) in (published / "README.md").read_text()
+    assert evaluate.table(report) in (tmp_path / "README.md").read_text()
     assert evaluate.table(report) in capsys.readouterr().out
 
 
-def test_a_trial_on_few_pictures_publishes_nothing(published):
-    assert script().main(["--evaluate", "--device", "cpu"]) == 0
-    assert not (published / "weights" / "figures.json").exists()
-    assert (published / "README.md").read_text() == f"{evaluate.BEGIN}\n{evaluate.END}\n"
+def test_a_trial_publishes_nothing(command, tmp_path):
+    assert command("--epsilons", "8", "--attacks", "FGSM") == 0
+    assert not (tmp_path / "weights" / "figures.json").exists()
+    assert (tmp_path / "README.md").read_text() == "\n".join(evaluate.markers("cifar10"))
 
 
-def test_data_of_other_classes_is_refused(published, dataset, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "load_split", load_split)
-    assert script().main(["--evaluate", "--device", "cpu", "--data", str(dataset)]) == 1
-    assert "the data has the classes ('blue', 'red')" in capsys.readouterr().err
+@pytest.mark.parametrize("below", ["", "test"])
+def test_labels_are_translated_to_the_classifiers(classifier, tmp_path, below):
+    colours = {"star": (250, 0, 0), "circle": (0, 250, 0)}
+    for name, colour in colours.items():
+        folder = tmp_path / below / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 30), colour).save(folder / "a.png")
+    data = evaluate.load_test_pictures(tmp_path, classifier)
+    assert data.images.shape == (2, 3, 16, 16)
+    assert data.classes == classifier.classes
+    for image, label in zip(data.images, data.labels, strict=True):
+        assert tuple(image[:, 0, 0].tolist()) == colours[classifier.classes[label]]
+
+
+def test_wordnets_names_are_understood(tmp_path):
+    classifier = load_classifier("imagenet")
+    for synset in ("n07920052", "n01440764"):
+        (tmp_path / synset).mkdir()
+        Image.new("RGB", (256, 256)).save(tmp_path / synset / "a.png")
+    data = evaluate.load_test_pictures(tmp_path, classifier)
+    assert [data.classes[label] for label in data.labels] == ["tench", "espresso"]
+    assert data.images.shape == (2, 3, 224, 224)
+
+
+def test_data_of_other_classes_is_refused(classifier, dataset):
+    with pytest.raises(DataError, match="classes that the classifier lacks: blue, red"):
+        evaluate.load_test_pictures(dataset, classifier)
+
+
+@pytest.mark.parametrize("options", [["--attacks", "DeepFool"], ["--attacks", "magic"], ["--epsilons", "-1"]])
+def test_impossible_plans_are_refused(command, options):
+    with pytest.raises(SystemExit):
+        command(*options)

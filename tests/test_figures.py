@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from app import figures
 
@@ -16,11 +18,39 @@ def test_the_magnification_fills_the_range():
 
 
 def test_the_mosaic_shows_each_plane():
-    code = torch.zeros(1, 12, 4, 4, dtype=torch.uint8)
+    code = torch.zeros(1, 12, 128, 128, dtype=torch.uint8)
     code[0, 5] = 1  # second row, second column
-    pixels = np.asarray(figures.code_mosaic(code, gap=2))
-    assert pixels.shape == (3 * 6 - 2, 4 * 6 - 2, 3)
-    assert (pixels[6:10, 6:10] == 255).all()
-    assert (pixels[0:4, 0:4] == 0).all()
-    assert (pixels[4, :] == pixels[4, 0]).all()
-    assert 0 < pixels[4, 0, 0] < 255
+    pixels = np.asarray(figures.code_mosaic(code))
+    assert pixels.shape == (3 * 132 - 4, 4 * 132 - 4, 3)
+    assert (pixels[132:260, 132:260] == 255).all()
+    assert (pixels[0:128, 0:128] == 0).all()
+    assert (pixels[129, :] == pixels[129, 0]).all()
+    assert 0 < pixels[129, 0, 0] < 255
+
+
+def test_small_planes_are_enlarged_with_hard_pixels():
+    code = torch.tensor([[0, 1], [1, 0]], dtype=torch.uint8).view(1, 1, 2, 2)
+    pixels = np.asarray(figures.code_mosaic(code))[..., 0]
+    assert pixels.shape == (128, 128)
+    assert set(pixels[:64, 64:].flatten()) == {255}
+    assert set(pixels.flatten()) == {0, 255}
+
+
+def test_flipped_bits_have_a_colour_for_each_direction():
+    before = torch.zeros(1, 1, 128, 128, dtype=torch.uint8)
+    before[..., :2] = 1
+    after = before.clone()
+    after[0, 0, 0, 0], after[0, 0, 0, 5] = 0, 1
+    pixels = np.asarray(figures.code_mosaic(after, before)) / 255
+    assert pixels[0, 0] == pytest.approx(figures.LOWERED, abs=0.003)
+    assert pixels[0, 5] == pytest.approx(figures.RAISED, abs=0.003)
+    assert pixels[0, 1].tolist() == [1, 1, 1]
+    assert pixels[0, 6].tolist() == [0, 0, 0]
+
+
+def test_what_is_cut_away_is_darkened():
+    picture = Image.new("RGB", (640, 320), (200, 100, 100))
+    shown = figures.crop_preview(picture, picture.size, (160, 0, 480, 320))
+    assert shown.size == (320, 160)
+    assert shown.getpixel((160, 80)) == (200, 100, 100)
+    assert shown.getpixel((40, 80)) == (60, 30, 30)

@@ -1,14 +1,19 @@
+import io
 import json
+import urllib.error
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from app.lab import VIEWS, Lab, Scenario
+from app.images import encode, open_picture, to_picture
+from app.lab import VIEWS, Lab, Scenario, Watch
 from model import DefendedClassifier
-from model.attacks import ATTACKS, THREAT_MODELS, AttackError
+from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
 from model.checkpoint import WeightsError
+from model.classifiers import CLASSIFIERS
+from model.ops import pack_code
 
 
 @pytest.fixture
@@ -27,6 +32,7 @@ def picture() -> Image.Image:
 def scenario(name: str, **more) -> Scenario:
     spec = ATTACKS[name]
     return Scenario(
+        classifier="cifar10",
         attack=name,
         epsilon=8 if spec.has_epsilon else None,
         steps=20 if spec.has_steps else None,
@@ -39,7 +45,9 @@ def scenario(name: str, **more) -> Scenario:
 def test_every_run_tells_the_truth(lab, picture, classifier, codec, name, threat_model):
     outcome = lab.run(picture, scenario(name, threat_model=threat_model))
     result = json.loads(json.dumps(outcome.summary()))
-    assert list(result) == ["scenario", "predictions", "verdict", "metrics", "timings_ms", "device"]
+    assert list(result) == [
+        "scenario", "predictions", "verdict", "metrics", "sizes_bytes", "timings_ms", "device"
+    ]  # fmt: skip
     assert list(result["predictions"]) == list(VIEWS)
 
     # Each prediction is the classifier's own, on the picture that is shown.
@@ -69,6 +77,9 @@ def test_every_run_tells_the_truth(lab, picture, classifier, codec, name, threat
     flipped = (outcome.code_original != outcome.code_adversarial).float().mean().item()
     assert metrics["code_bits_flipped"] == pytest.approx(flipped, abs=1e-5)
     assert list(result["timings_ms"]) == ["attack", "compress", "reconstruct", "classify"]
+    assert list(result["sizes_bytes"]) == ["packed_code", "png", "jpeg_75"]
+    assert result["sizes_bytes"]["packed_code"] == len(pack_code(outcome.code_adversarial[0]))
+    assert result["sizes_bytes"]["png"] == len(encode(to_picture(outcome.adversarial), "PNG"))
 
 
 def test_the_attacked_system_is_the_one_of_the_threat_model(lab, picture, classifier, codec, monkeypatch):
@@ -115,17 +126,18 @@ def test_the_same_seed_gives_the_same_run(lab, picture):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (Scenario(threat_model="white-box"), "unknown threat model 'white-box'"),
-        (Scenario(codec="jpeg"), "unknown codec 'jpeg'"),
-        (Scenario(classifier="mnist"), "unknown classifier 'mnist'"),
-        (Scenario(target="unicorn"), "no class 'unicorn'"),
-        (Scenario(epsilon=float("nan")), "got nan"),
-        (Scenario(attack="magic"), "unknown attack 'magic'"),
+        ({"threat_model": "white-box"}, "unknown threat model 'white-box'"),
+        ({"codec": "jpeg"}, "unknown codec 'jpeg'"),
+        ({"classifier": "mnist"}, "unknown classifier 'mnist'"),
+        ({"target": "unicorn"}, "no class 'unicorn'"),
+        ({"epsilon": float("nan")}, "got nan"),
+        ({"attack": "magic"}, "unknown attack 'magic'"),
+        ({"attack": "DeepFool", "target": "cross", "epsilon": None}, "cannot be aimed"),
     ],
 )
 def test_impossible_scenarios_are_refused(lab, picture, wrong, message):
     with pytest.raises(ValueError, match=message):
-        lab.run(picture, wrong)
+        lab.run(picture, Scenario(**{"classifier": "cifar10"} | wrong))
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):
@@ -134,13 +146,90 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
         Lab("cpu").codec("comdefend-cifar10")
 
 
-def test_cancelling_leaves_the_lab_usable(lab, picture):
-    def cancel(_: float) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+def test_stopping_ends_a_run_at_once_and_leaves_the_lab_usable(lab, picture, threat_model):
+    said: list[tuple[float, str]] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        lab.run(picture, scenario("PGD"), cancel)
+    def stop_soon(share: float, what: str) -> None:
+        said.append((share, what))
+        if len(said) == 3:
+            watch.stop()
+
+    watch = Watch(stop_soon)
+    with pytest.raises(AttackCancelled):
+        lab.run(picture, scenario("PGD", threat_model=threat_model), watch)
+    assert [what for _, what in said] == ["PGD at work"] * 3
+    assert not any(module._forward_pre_hooks for module in lab.classifier("cifar10").modules())
     assert lab.run(picture, scenario("PGD")).device == "cpu"
+
+
+def test_a_run_that_waits_for_its_turn_can_be_stopped(lab, picture):
+    watch = Watch()
+    watch.stop()
+    with lab._lock, pytest.raises(AttackCancelled):
+        lab.run(picture, scenario("PGD"), watch)
+    assert lab.run(picture, scenario("PGD")).device == "cpu"
+
+
+def test_a_stop_takes_effect_inside_a_pass_forwards_and_backwards(classifier, codec):
+    """A pass over a photograph takes seconds: too long to wait for its end."""
+    model = DefendedClassifier(classifier, codec)
+    layers = sum(not any(module.children()) for module in model.modules())
+    for stop_after in (2, layers - 1, layers + 2, 2 * layers - 3):
+        checks = 0
+
+        def check(stop_after: int = stop_after) -> None:
+            nonlocal checks
+            checks += 1
+            if checks == stop_after:
+                raise AttackCancelled
+
+        x = torch.rand(1, 3, 16, 16, requires_grad=True)
+        with pytest.raises(AttackCancelled), interruptible(model, check):
+            model(x).sum().backward()
+        assert checks == stop_after
+    with interruptible(model, lambda: None):
+        model(x).sum().backward()
+
+
+def test_the_size_of_the_picture_chooses_the_classifier_unless_told(lab, picture, monkeypatch):
+    asked: list[str] = []
+    classifier = lab.classifier("cifar10")
+    monkeypatch.setattr(lab, "classifier", lambda name, watch=None: asked.append(name) or classifier)
+    settings = {"attack": "FGSM", "steps": None}
+    for size, choice in (((16, 16), "auto"), ((300, 200), "auto"), ((300, 200), "cifar10")):
+        outcome = lab.run(picture.resize(size), Scenario(classifier=choice, **settings))
+        assert outcome.scenario.classifier == asked[-1]
+    assert asked == ["cifar10", "imagenet", "cifar10"]
+
+
+def test_a_classifier_that_cannot_be_had_leaves_the_others(lab, picture, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", _no_connection)
+    with pytest.raises(WeightsError, match="could not be downloaded"):
+        lab.run(picture, Scenario(classifier="imagenet-resnet50", attack="FGSM", steps=None))
+    assert lab.run(picture, scenario("FGSM")).device == "cpu"
+
+
+def _no_connection(*_: object, **__: object) -> None:
+    raise urllib.error.URLError("no route to host")
+
+
+@pytest.mark.parametrize("name", ["FGSM", "DeepFool"])
+def test_a_photograph_of_a_thousand_classes(photograph, name):
+    """DeepFool goes backwards once for each class that it is shown: ten, not a thousand."""
+    lab = Lab("cpu")
+    steps = 2 if name == "DeepFool" else None
+    epsilon = None if name == "DeepFool" else 4
+    outcome = lab.run(open_picture(photograph), Scenario(attack=name, steps=steps, epsilon=epsilon))
+    assert outcome.original.shape == (1, 3, 224, 224)
+    assert outcome.code_original.shape == (1, 12, 224, 224)
+    assert outcome.scenario.classifier == "imagenet"
+    assert outcome.predictions["original"].label == "espresso"
+    assert outcome.metrics["linf_255"] > 0
+    # What a visitor downloads, put in again, is read the same.
+    again = open_picture(io.BytesIO(encode(to_picture(outcome.adversarial), "PNG")))
+    assert lab.classify(again, "imagenet") == outcome.predictions["adversarial"]
 
 
 def test_scenarios_lists_what_run_accepts(lab):
@@ -151,5 +240,7 @@ def test_scenarios_lists_what_run_accepts(lab):
     assert choices["attacks"]["FGSM"]["steps"] is None
     assert choices["attacks"]["PGD"]["steps"]["max"] == 200
     assert choices["threat_models"] == list(THREAT_MODELS)
+    assert list(choices["classifiers"]) == list(CLASSIFIERS)
+    assert len(choices["classifiers"]["imagenet-resnet50"]) == 1000  # known without a download
     with pytest.raises(AttackError, match="up to 64"):
         ATTACKS["FGSM"].check(choices["attacks"]["FGSM"]["epsilon"]["max"] + 1, None, None)

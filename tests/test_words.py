@@ -1,6 +1,7 @@
 import pytest
 
 from app import words
+from model.config import ClassifierConfig
 
 
 def result(
@@ -35,7 +36,8 @@ def result(
         (result(attacked="deer"), ["it is “deer”, not “cat”: the defence fell."]),
         (result(adversarial="cat"), ["PGD (8/255, 10 steps) failed: the classifier still says “cat”.",
                                      "nothing to repair"]),
-        (result(adversarial="cat", attacked="deer"), ["failed", "“deer”, not “cat”: the defence fell."]),
+        (result(adversarial="cat", attacked="deer"),
+         ["failed", "But through ComDefend it is “deer”", "the codec made an attack succeed"]),
         (result(clean="deer", attacked="deer"), ["the codec itself changed the label, not the attack."]),
         (result(clean="deer", attacked="frog"), ["even the original is “deer”", "moved it further"]),
         (result(clean="deer", attacked="cat"), ["luck more than defence"]),
@@ -88,7 +90,78 @@ def test_strength(settings, text):
     assert words.strength(result(**settings)["scenario"]) == text
 
 
-def test_what_was_done_to_the_upload_is_said():
-    assert words.crop_note((32, 32), 32) == ""
-    assert "640 × 480 pixels: its centre square was cut out and scaled" in words.crop_note((640, 480), 32)
-    assert "it was scaled to 32 × 32" in words.crop_note((100, 100), 32)
+@pytest.mark.parametrize(
+    ("size", "frames", "crop", "end"),
+    [
+        ((32, 32), 1, 1.0, "for the classifier `c`."),
+        ((640, 480), 1, 0.875, "for the classifier `c`, which sees its central square, scaled to 32 × 32."),
+        ((100, 100), 1, 1.0, "which sees all of it, scaled to 32 × 32."),
+        ((100, 100), 1, 0.875, "which sees its central square, scaled to 32 × 32."),
+        ((32, 32), 12, 1.0, "for the classifier `c`. Only the first of its 12 frames is used."),
+    ],
+)
+def test_what_is_done_to_an_upload_is_said(size, frames, crop, end):
+    config = ClassifierConfig("resnet9", ("a", "b"), 32, (0, 0, 0), (1, 1, 1), crop)
+    note = words.input_note(size, frames, "c", config)
+    assert note.startswith(f"{size[0]} × {size[1]} pixels")
+    assert note.endswith(end)
+
+
+def measured_report() -> dict:
+    def cell(threat_model: str, defence: str, accuracy: float, images: int) -> dict:
+        return {"threat_model": threat_model, "attack": "PGD", "epsilon": 8, "steps": 10, "defence": defence,
+                "accuracy": accuracy, "images": images}  # fmt: skip
+
+    cells = [cell("white-box", "none", 0.05, 400), cell("grey-box", "comdefend", 0.1, 400),
+             cell("adaptive", "comdefend", 0.03, 20)]  # fmt: skip
+    return {"c": {"weights": {"codec": "hash"}, "cells": cells}}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, "400 pictures: under this attack (grey-box) ComDefend leaves 10% classified rightly"),
+        ({}, "; without it, it is 5%."),
+        ({"threat_model": "adaptive"}, "Measured on 20 pictures: under this attack (adaptive) ComDefend"),
+        ({"threat_model": "adaptive"}, "leaves 3% classified rightly; without it, it is 5% of 400."),
+        ({"epsilon": 7}, ""),
+        ({"steps": 11}, ""),
+        ({"target": "dog"}, ""),
+        ({"codec": "another"}, ""),
+        ({"classifier": "another"}, ""),
+    ],
+)  # fmt: skip
+def test_a_run_stands_beside_what_was_measured(change, sentence):
+    scenario = {**result()["scenario"], "classifier": "c", "codec": "codec", **change}
+    said = words.measured(scenario, measured_report())
+    assert sentence in said
+    assert bool(sentence) is bool(said)
+
+
+def test_both_attackers_in_one_sentence():
+    sentence = words.comparison([result(), result(threat_model="adaptive", attacked="ship")])
+    assert sentence == (
+        "Through ComDefend, the attacker who knows only the classifier ends at “cat” and the attacker who "
+        "knows both ends at “ship”. The original is “cat”."
+    )
+
+
+def test_the_numbers_in_words():
+    run = {
+        "metrics": {"linf_255": 4, "l2": 3.901, "psnr_adversarial_db": 40.02, "psnr_reconstruction_db": 30.24,
+                    "ssim_reconstruction": 0.883, "code_bits_per_pixel": 12, "code_bits_flipped": 0.038},
+        "sizes_bytes": {"packed_code": 75812, "png": 93900, "jpeg_75": 9810},
+        "timings_ms": {"attack": 705.2, "compress": 1404, "reconstruct": 1100, "classify": 77},
+        "device": "cpu",
+    }  # fmt: skip
+    said = words.numbers(run)
+    assert "more than 4 of 255. L2 norm 3.90, PSNR 40.0 dB" in said["Perturbation"]
+    assert "PSNR 30.2 dB and SSIM 0.883" in said["Reconstruction"]
+    assert "12 bits per pixel" in said["Code"]
+    assert "flipped 3.8%" in said["Code"]
+    assert said["Size"] == (
+        "The code takes 75.8 kB packed, the same picture 93.9 kB as PNG and 9.8 kB as JPEG (quality 75)."
+    )
+    assert "Attack 705 ms, compressing 1.4 s and rebuilding 1.1 s" in said["Time"]
+    run["metrics"] |= {"linf_255": 0, "psnr_adversarial_db": None}
+    assert words.numbers(run)["Perturbation"] == "The attack left the picture as it was."

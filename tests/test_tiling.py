@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from model.comdefend import ComDefend, ConvStack
+from model.config import CodecConfig
+from model.tiling import tiled
+
+
+@pytest.fixture
+def network() -> ConvStack:
+    torch.manual_seed(0)
+    return ConvStack(3, (8, 8, 4)).double()
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 40, 40), (2, 3, 16, 100), (3, 3, 33, 7), (1, 3, 17, 49)])
+def test_tiles_give_what_the_whole_gives(network, shape):
+    x = torch.rand(shape, dtype=torch.double)
+    with torch.no_grad():
+        assert torch.allclose(tiled(network, x, network.depth, tile=16), network(x), atol=1e-12)
+
+
+def test_without_its_margin_a_tile_is_wrong_at_its_seams(network):
+    x = torch.rand(1, 3, 40, 40, dtype=torch.double)
+    with torch.no_grad():
+        difference = (tiled(network, x, network.depth - 1, tile=16) - network(x)).abs()
+    assert difference.max() > 1e-6
+
+
+def test_the_gradient_is_that_of_the_whole(network):
+    whole = torch.rand(1, 3, 40, 24, dtype=torch.double, requires_grad=True)
+    pieces = whole.detach().clone().requires_grad_()
+    network(whole).square().sum().backward()
+    wanted = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()
+    tiled(network, pieces, network.depth, tile=16).square().sum().backward()
+    assert torch.allclose(pieces.grad, whole.grad)
+    for p, grad in zip(network.parameters(), wanted, strict=True):
+        assert torch.allclose(p.grad, grad)
+
+
+def test_no_piece_is_larger_than_a_tile_and_its_margin():
+    seen: list[torch.Size] = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.shape)
+        return x
+
+    x = torch.rand(5, 3, 100, 60)
+    assert torch.equal(tiled(network, x, 9, tile=16), x)
+    assert max(shape[2] for shape in seen) == max(shape[3] for shape in seen) == 16 + 2 * 9
+    assert {shape[0] for shape in seen} == {1}
+    seen.clear()
+    with torch.no_grad():
+        tiled(network, torch.rand(9, 3, 8, 8), 9, tile=16)
+    assert [shape[0] for shape in seen] == [4, 4, 1]  # as many as have a tile's pixels
+
+
+def test_the_codec_is_tiled_and_equal(monkeypatch):
+    torch.manual_seed(0)
+    codec = ComDefend(CodecConfig(com_widths=(8, 8, 12), rec_widths=(8, 3))).eval()
+    x = torch.rand(1, 3, 300, 270)  # larger than one tile
+    with torch.no_grad():
+        logits = codec.logits(x)
+        code, rebuilt = codec.compress(x), codec(x)
+        assert torch.equal(code, (logits > 0).to(torch.uint8))
+        assert torch.allclose(rebuilt, codec.decode((logits > 0).float()), atol=1e-6)
+    assert torch.equal(codec.reconstruct(code), rebuilt)
+    y = x.clone().requires_grad_()
+    assert torch.equal(codec(y), rebuilt)
+    codec(y).sum().backward()
+    assert (y.grad != 0).float().mean() > 0.9

@@ -1,0 +1,63 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import views
+from app.images import to_picture
+from app.lab import Lab, Prediction, Scenario
+
+
+@pytest.fixture
+def outcomes(classifier, codec) -> list:
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10"] = classifier, codec
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    return [
+        lab.run(picture, Scenario(classifier="cifar10", threat_model=knowledge, epsilon=16))
+        for knowledge in ("grey-box", "adaptive")
+    ]
+
+
+def test_the_strip_shows_what_was_computed(outcomes):
+    view = views.strip(outcomes[0])
+    assert np.array_equal(np.asarray(view.adversarial), np.asarray(to_picture(outcomes[0].adversarial)))
+    assert np.array_equal(
+        np.asarray(view.reconstruction), np.asarray(to_picture(outcomes[0].defended_adversarial))
+    )
+    assert view.summary == outcomes[0].summary()
+    assert view.original_notes.count('class="bar"') == 8
+    flipped = (outcomes[0].code_original != outcomes[0].code_adversarial).sum().item()
+    assert f"{flipped:,} of 3,072 bits" in view.code_notes
+    grey = np.asarray(view.planes_original)
+    assert (grey[..., 0] == grey[..., 2]).all()
+    assert (np.asarray(view.planes_adversarial)[..., 0] != np.asarray(view.planes_adversarial)[..., 2]).any()
+
+
+@pytest.mark.parametrize("choice", views.PAIRS)
+def test_before_and_after_are_the_exact_pictures(outcomes, choice):
+    text = views.before_after(outcomes[0], choice)
+    found = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+        for data in re.findall('base64,([^"]+)', text)
+    ]
+    wanted = [np.asarray(to_picture(getattr(outcomes[0], view))) for view in views.PAIRS[choice]]
+    assert len(found) == 2
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert 'type="range"' in text
+
+
+def test_both_attackers_stand_next_to_each_other(outcomes):
+    text = views.attacker_cards(outcomes)
+    assert text.count('class="card"') == 2
+    assert text.index("grey-box") < text.index("adaptive")
+
+
+def test_labels_cannot_inject_markup():
+    evil = "<script>alert(1)</script>"
+    text = views.bars(evil, Prediction(evil, 1.0, [(evil, 1.0)])) + views.notes({evil: evil})
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 4
