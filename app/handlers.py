@@ -167,7 +167,7 @@ class Handlers:
         both = len(outcomes) > 1
         result = first.summary()
         verdict = words.verdict(result)
-        measured = words.measured(result["scenario"], self.reports)
+        measured = words.measured(result, self.reports)
         if both:
             verdict = words.comparison([outcome.summary() for outcome in outcomes])
             measured = ""  # stands with each attacker's own outcome
@@ -197,7 +197,10 @@ class Handlers:
     @answered
     def show(self, outcomes: list[Outcome], threat_model: str, pair: str) -> tuple[Any, ...]:
         """The other attacker's run in detail: the fields after ``detail`` that it changes."""
-        (outcome,) = (o for o in outcomes if o.scenario.threat_model == threat_model)
+        kept = {outcome.scenario.threat_model: outcome for outcome in outcomes or []}
+        if threat_model not in kept:
+            raise ScenarioError("This run is no longer kept here: press “Attack it” once more.")
+        outcome = kept[threat_model]
         view = self._attack_view([outcome], pair)
         return (
             view.verdict,
@@ -211,7 +214,7 @@ class Handlers:
     @answered
     def compare(self, outcomes: list[Outcome], threat_model: str, pair: str) -> str:
         """The before/after slider."""
-        for outcome in outcomes:
+        for outcome in outcomes or []:
             if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
                 return views.before_after(outcome, pair)
         return ""  # nothing was run yet

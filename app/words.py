@@ -93,12 +93,16 @@ def _labels(result: dict[str, Any]) -> dict[str, str]:
     return {view: answer["label"] for view, answer in result["predictions"].items()}
 
 
-def measured(scenario: dict[str, Any], reports: dict[str, Any]) -> str:
-    """How the same attack fares on many pictures; empty where that was not measured.
+def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
+    """How the same attack fares on many pictures, so that one lucky picture does not pass for the rule.
+
+    Empty where that was not measured.
 
     Args:
+        result: the run.
         reports: as published by the evaluation, by classifier.
     """
+    scenario, verdict = result["scenario"], result["verdict"]
     report = reports.get(scenario["classifier"])
     if report is None or scenario["codec"] not in report["weights"] or scenario["target"] is not None:
         return ""
@@ -112,7 +116,9 @@ def measured(scenario: dict[str, Any], reports: dict[str, Any]) -> str:
     if with_codec is None or without is None:
         return ""
     of_more = "" if with_codec["images"] == without["images"] else f" of {without['images']:,}"
+    lucky = verdict["attack_succeeded"] and verdict["defence_held"] and with_codec["accuracy"] < 0.5
     return (
+        f"{'This is the exception. ' if lucky else ''}"
         f"Measured on {with_codec['images']:,} pictures: under this attack ({scenario['threat_model']}) "
         f"ComDefend leaves {with_codec['accuracy']:.0%} classified rightly; without it, it is "
         f"{without['accuracy']:.0%}{of_more}."

@@ -112,7 +112,7 @@ def cells(
 def table(report: dict[str, Any]) -> str:
     """The report's figures as a Markdown table."""
     lines = [
-        f"{report['images']:,} test pictures of: {report['data']}. Accuracy in %, 95 % intervals.",
+        f"{report['images']:,} test pictures. Data: {report['data']}. Accuracy in %, with 95 % intervals.",
         "",
         "| the attacker | attack | defence | accuracy |",
         "|---|---|---|---|",

@@ -62,6 +62,15 @@ def test_numbers_only(value):
             read(value, "Epsilon")
 
 
+@pytest.mark.parametrize("outcomes", [None, []])
+def test_a_run_that_is_no_longer_kept_is_no_mystery(outcomes):
+    page = handlers.Handlers(Lab("cpu"))
+    choice = next(iter(views.PAIRS))
+    assert page.compare(outcomes, "adaptive", choice) == ""
+    with pytest.raises(gr.Error, match="no longer kept"):
+        page.show(outcomes, "adaptive", choice)
+
+
 def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monkeypatch, photograph):
     """Gradio starts a visitor's next run while the one that he stopped is still unwinding."""
     page = handlers.Handlers(Lab("cpu"))

@@ -132,10 +132,26 @@ def measured_report() -> dict:
     ],
 )  # fmt: skip
 def test_a_run_stands_beside_what_was_measured(change, sentence):
-    scenario = {**result()["scenario"], "classifier": "c", "codec": "codec", **change}
-    said = words.measured(scenario, measured_report())
+    run = result()
+    run["scenario"] |= {"classifier": "c", "codec": "codec", **change}
+    said = words.measured(run, measured_report())
     assert sentence in said
     assert bool(sentence) is bool(said)
+
+
+def test_a_lucky_picture_does_not_pass_for_the_rule():
+    for run, accuracy, lucky in (
+        (result(), 0.1, True),
+        (result(), 0.6, False),
+        (result(attacked="dog"), 0.1, False),
+        (result(adversarial="cat"), 0.1, False),  # there was nothing to defend against
+    ):
+        run["scenario"] |= {"classifier": "c", "codec": "codec"}
+        reports = measured_report()
+        reports["c"]["cells"][1]["accuracy"] = accuracy
+        assert words.measured(run, reports).startswith(
+            "This is the exception. Measured" if lucky else "Measured"
+        )
 
 
 def test_both_attackers_in_one_sentence():
