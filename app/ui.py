@@ -5,13 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import drawing, views
+from app import curves, drawing, views
 from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
 from app.handlers import BOTH, AttackView, Handlers
 from app.lab import AUTO, Lab, Scenario
 from model.attacks import ATTACKS
 from model.cards import card_body
-from model.checkpoint import WEIGHTS
+from model.checkpoint import WEIGHTS, read_json
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
 from model.evaluate import published, table
@@ -304,9 +304,12 @@ def _explanations(lab: Lab) -> None:
             gr.Markdown(f"## Where it fails\n{FAILS}")
             for name, report in published().items():
                 with gr.Accordion(f"Measured: {name}", open=False):
+                    gr.HTML(curves.robustness(report))
                     gr.Markdown(table(report))
+            trained = WEIGHTS / Scenario.codec
             with gr.Accordion("How the codec was trained", open=False):
-                gr.Markdown(card_body(WEIGHTS / Scenario.codec))
+                gr.HTML(curves.training(read_json(trained / "history.json")))
+                gr.Markdown(card_body(trained))
 
 
 def _picture(title: str) -> gr.Image:

@@ -1,0 +1,38 @@
+from xml.etree import ElementTree
+
+import pytest
+
+from app import curves
+from model.checkpoint import WEIGHTS, read_json
+from model.evaluate import published
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(text: str) -> list[str]:
+    root = ElementTree.fromstring(text)  # noqa: S314 - our own text
+    assert root.get("role") == "img"
+    return ["".join(element.itertext()).strip() for element in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet"])
+def test_the_robustness_curves_show_every_attack_and_attacker(name):
+    report = published()[name]
+    text = curves.robustness(report)
+    for attack in {cell["attack"] for cell in report["cells"]} - {"clean"}:
+        assert attack in words(text)
+    assert set(curves.NAMES.values()) <= set(words(text))
+    assert "#000000" not in text  # the text has the page's colour, whatever it is
+
+
+def test_an_attacker_that_was_not_measured_has_no_line():
+    report = published()["imagenet"]
+    cells = [cell for cell in report["cells"] if cell["threat_model"] != "adaptive"]
+    assert curves.NAMES["adaptive"] not in words(curves.robustness({**report, "cells": cells}))
+
+
+@pytest.mark.parametrize(
+    ("name", "axis"), [("comdefend-cifar10", "PSNR with hard codes, dB"), ("cifar10", "accuracy")]
+)
+def test_the_training_curve_names_its_score(name, axis):
+    assert axis in words(curves.training(read_json(WEIGHTS / name / "history.json")))
