@@ -23,6 +23,7 @@ from model.train import EXIT_ERROR, EXIT_OK, positive
 
 FIGURES_FILE = WEIGHTS / "figures.json"
 README = REPOSITORY / "README.md"
+NOBODY = "no attacker"
 BATCH_PIXELS = 100 * 32 * 32
 """A gradient through the codec needs about 12 kB a pixel: 1.2 GB for one batch."""
 
@@ -88,7 +89,7 @@ def cells(
 
     for defence, system in systems.items():
         standing = correct(system, x, labels)
-        yield cell("no attacker", "clean", None, defence, standing)
+        yield cell(NOBODY, "clean", None, defence, standing)
     # The adaptive attacker's pictures are spread over all classes, as ImageSet.every does it.
     few = min(len(x), len(x) if plan.adaptive_images is None else plan.adaptive_images)
     theirs = torch.linspace(0, len(x) - 1, few, device=x.device).long()
@@ -109,27 +110,32 @@ def cells(
             yield cell("adaptive", name, epsilon, "comdefend", held)
 
 
+COLUMNS = {
+    ("white-box", "none"): "undefended, white-box",
+    ("grey-box", "comdefend"): "ComDefend, grey-box",
+    ("adaptive", "comdefend"): "ComDefend, adaptive",
+}
+"""Who attacks what: the threat model stands above each number."""
+
+
 def table(report: dict[str, Any]) -> str:
     """The report's figures as a Markdown table."""
-    lines = [
-        f"{report['images']:,} test pictures. Data: {report['data']}. Accuracy in %, with 95 % intervals.",
-        "",
-        "| the attacker | attack | defence | accuracy |",
-        "|---|---|---|---|",
-    ]
+    text = f"{report['images']:,} test pictures. Data: {report['data']}. Accuracy in %, with 95 % intervals."
     fewer = {c["images"] for c in report["cells"]} - {report["images"]}
     if fewer:
-        lines[0] += f" The adaptive attacker, who costs most, saw {min(fewer)} of them."
+        text += f" The adaptive attacker, who costs most, saw {min(fewer)} of them."
+    rows: dict[str, dict[tuple[str, str], str]] = {}
     for c in report["cells"]:
-        name = c["attack"] if c["epsilon"] is None else f"{c['attack']}, {c['epsilon']:g}/255"
-        if c["steps"]:
-            name += f", {c['steps']} steps"
-        defence = "none" if c["defence"] == "none" else "ComDefend"
         low, high = (100 * v for v in c["interval"])
-        lines.append(
-            f"| {c['threat_model']} | {name} | {defence} | "
-            f"{100 * c['accuracy']:.1f} ({low:.1f} to {high:.1f}) |"
-        )
+        number = f"{100 * c['accuracy']:.1f} ({low:.1f} to {high:.1f})"
+        name = "none (clean)" if c["epsilon"] is None else f"{c['attack']}, {c['epsilon']:g}/255"
+        name += f", {c['steps']} steps" if c["steps"] else ""
+        attackers = [
+            key for key in COLUMNS if c["defence"] == key[1] and c["threat_model"] in (key[0], NOBODY)
+        ]
+        rows.setdefault(name, {}).update(dict.fromkeys(attackers, number))
+    lines = [text, "", f"| attack | {' | '.join(COLUMNS.values())} |", "|---|---|---|---|"]
+    lines += [f"| {name} | {' | '.join(row.get(key, '') for key in COLUMNS)} |" for name, row in rows.items()]
     return "\n".join(lines)
 
 

@@ -86,8 +86,16 @@ def test_batches_are_smaller_for_larger_pictures():
 def test_the_table_goes_between_its_markers(classifier, codec, data, tmp_path):
     found = evaluate.evaluate(classifier, codec, data, Plan(epsilons=(8,)))
     text = evaluate.table({"images": 6, "data": "noise", "cells": found})
-    assert "| adaptive | PGD, 8/255, 10 steps | ComDefend | " in text
-    assert "| no attacker | clean | none | 83.3 (" in text
+    lines = text.splitlines()
+    assert lines[2] == "| attack | undefended, white-box | ComDefend, grey-box | ComDefend, adaptive |"
+    assert lines[4].startswith("| none (clean) | 83.3 (")
+    wanted = [
+        next(c for c in found if (c["attack"], c["threat_model"], c["defence"]) == ("PGD", *column))
+        for column in evaluate.COLUMNS
+    ]
+    numbers = [float(cell.split("(")[0]) for cell in lines[6].split("|")[2:-1]]
+    assert lines[6].startswith("| PGD, 8/255, 10 steps |")
+    assert numbers == pytest.approx([100 * c["accuracy"] for c in wanted], abs=0.05)
     readme = tmp_path / "README.md"
     begin, end = evaluate.markers("cifar10")
     readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
