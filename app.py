@@ -75,12 +75,16 @@ def serve(args: argparse.Namespace) -> int:
         return 1
     pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
     threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
-    demo.queue(max_size=32).launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        share=settings.share,
-        **launch_options(),
-    )
+    try:
+        demo.queue(max_size=32).launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            share=settings.share,
+            **launch_options(),
+        )
+    except OSError as error:  # the port is taken, say
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

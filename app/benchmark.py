@@ -88,8 +88,8 @@ def _answers(address: str) -> bool:
 class PageClient:
     """Triggers events of a served page as a browser does, also those that are no API."""
 
-    def __init__(self, address: str) -> None:
-        self._http = httpx.Client(base_url=address, timeout=300)
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
         config = self._http.get("/config").json()
         names = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
         self._events: dict[tuple[str | None, str], int] = {}
@@ -127,7 +127,11 @@ class PageClient:
 
 def interaction_seconds(address: str) -> dict[str, float]:
     """What a visitor can do on a page that has a photograph's run to show, and that needs no model."""
-    page = PageClient(address)
+    with httpx.Client(base_url=address, timeout=300) as http:
+        return _interaction_seconds(PageClient(http))
+
+
+def _interaction_seconds(page: PageClient) -> dict[str, float]:
     default = Scenario()
     picture = page.upload(PHOTOGRAPH)
     choices = list(PAIRS)
@@ -136,7 +140,9 @@ def interaction_seconds(address: str) -> dict[str, float]:
         default.codec, choices[0],
     )  # fmt: skip
     actions = {
-        "choosing a picture": lambda: page.trigger("picture", "change", picture, default.classifier),
+        "choosing a picture": lambda: page.trigger(
+            "picture", "change", picture, default.classifier, "", None
+        ),
         "choosing an attack": lambda: page.trigger("attack", "change", list(ATTACKS)[-1]),
         "comparing two other pictures": lambda: page.trigger(
             "pair", "change", None, default.threat_model, choices[1]

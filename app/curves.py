@@ -1,7 +1,9 @@
 """Curves of what was measured, as SVG that takes the page's own text colour."""
 
+import hashlib
 import html
 import io
+import re
 from typing import Any
 
 import matplotlib as mpl
@@ -88,5 +90,10 @@ def _svg(figure: Figure, alt: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    attributes = f'class="curve" role="img" fill="currentColor" aria-label="{html.escape(alt)}"'
+    # Inline in a page, its style sheet and its ids would be the whole page's.
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    own = hashlib.sha256(text.encode()).hexdigest()[:8]
+    text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>c{own}-", text)
+    attributes = 'class="curve" role="img" fill="currentColor" stroke-linejoin="round"'
+    attributes += f' aria-label="{html.escape(alt)}"'
     return text.replace("<svg", f"<svg {attributes}", 1)

@@ -3,7 +3,9 @@
 import functools
 import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -24,10 +26,14 @@ from model.ops import pack_code
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_CODEC_PIXELS = 4_000_000
+MAX_SECONDS = 300
+"""A run that takes longer is ended, since others wait for their turn."""
 BOTH = "both"
 """In the place of a threat model, on the page: one run for each, next to each other."""
 ANY_OTHER = ("any other", "")
-STOPPED = "**Stopped.** Nothing was changed; press **Attack it** to start anew."
+READY = "Press **Attack it** to see what happens to this picture."
+STALE = f"{READY} What is shown below is of the one before."
+STOPPED = "Stopped. Press **Attack it** to start anew."
 log = logging.getLogger(__name__)
 
 
@@ -69,7 +75,7 @@ class RunResult(NamedTuple):
 
 
 class AttackView(NamedTuple):
-    """What a run changes on the page, besides the fields of :class:`app.views.StripView`."""
+    """What a run changes on the page, besides its state and the fields of :class:`app.views.StripView`."""
 
     verdict: str
     results: Any
@@ -102,19 +108,25 @@ class Handlers:
     def run(
         self,
         image: str | None,
-        classifier: str,
-        attack: str,
-        threat_model: ThreatModel,
-        epsilon: float,
-        steps: float,
+        classifier: str = Scenario.classifier,
+        attack: str = Scenario.attack,
+        threat_model: ThreatModel = Scenario.threat_model,
+        epsilon: float | None = Scenario.epsilon,
+        steps: float | None = None,
         target: str | None = None,
-        seed: float = 0,
+        seed: float = Scenario.seed,
         codec: str = Scenario.codec,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> RunResult:
-        """Attack a picture, and look at it with and without ComDefend."""
+        """Attack a picture, and look at it with and without ComDefend.
+
+        ``steps`` None means the attack's own default; ``epsilon`` is in 1/255; ``target`` is the name of
+        a class. ``/scenarios`` has all choices.
+        """
         scenario = make_scenario(classifier, attack, threat_model, epsilon, steps, target, seed, codec)
-        outcome = self.lab.run(open_picture(image), scenario, Watch(_shown_on(progress)))
+        with self._watching(request, progress) as watch:
+            outcome = self.lab.run(open_picture(image), scenario, watch)
         return RunResult(
             original=to_picture(outcome.original),
             adversarial=to_picture(outcome.adversarial),
@@ -139,49 +151,62 @@ class Handlers:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> tuple[Any, ...]:
-        """The page's run: the fields of ``AttackView``, then of ``StripView``."""
+        """The page's run: its state, then the fields of ``AttackView``, then of ``StripView``."""
         picture = open_picture(image)
         threat_models = THREAT_MODELS if threat_model == BOTH else (threat_model,)
-        watch = Watch(_shown_on(progress))
+        start = time.monotonic()
+        try:
+            with self._watching(request, progress) as watch:
+                outcomes = [
+                    self.lab.run(
+                        picture,
+                        make_scenario(classifier, attack, knowledge, epsilon, steps, target, seed, codec),
+                        watch,
+                    )
+                    for knowledge in threat_models
+                ]
+        except AttackCancelled:
+            skipped = len(AttackView._fields) + len(views.StripView._fields)
+            return STOPPED, *[gr.skip()] * skipped
+        return (
+            f"Done in {words.seconds(1000 * (time.monotonic() - start))}.",
+            *self._attack_view(outcomes, pair),
+            *views.strip(outcomes[0]),
+        )
+
+    @contextmanager
+    def _watching(self, request: gr.Request, progress: gr.Progress) -> Iterator[Watch]:
+        """A watch on a visitor's run, by which :meth:`stop` and :meth:`leave` reach it."""
+        watch = Watch(_shown_on(progress), MAX_SECONDS)
         self._watches[request.session_hash] = watch
         try:
-            outcomes = [
-                self.lab.run(
-                    picture,
-                    make_scenario(classifier, attack, knowledge, epsilon, steps, target, seed, codec),
-                    watch,
-                )
-                for knowledge in threat_models
-            ]
-        except AttackCancelled:
-            skipped = len(AttackView._fields) + len(views.StripView._fields) - 1
-            return STOPPED, *[gr.skip()] * skipped
+            yield watch
         finally:
             # A stopped run may end after the next one has begun.
             if self._watches.get(request.session_hash) is watch:
                 del self._watches[request.session_hash]
-        return (*self._attack_view(outcomes, pair), *views.strip(outcomes[0]))
 
     def _attack_view(self, outcomes: list[Outcome], pair: str) -> AttackView:
         first = outcomes[0]
         both = len(outcomes) > 1
-        result = first.summary()
-        verdict = words.verdict(result)
-        measured = words.measured(result, self.reports)
+        results = [outcome.summary() for outcome in outcomes]
+        measured = [words.measured(result, self.reports) for result in results]
         if both:
-            verdict = words.comparison([outcome.summary() for outcome in outcomes])
-            measured = ""  # stands with each attacker's own outcome
+            verdict = f"**{words.comparison(results)}**"
+        else:
+            verdict = f"**{words.verdict(results[0])}**\n\n{measured[0]}"
         return AttackView(
-            verdict=f"**{verdict}**" + (f"\n\n{measured}" if measured else ""),
-            results=gr.update(visible=True),
+            verdict=verdict,
+            # Small pictures are enlarged with hard pixels, large ones are shrunk and must not be.
+            results=gr.update(visible=True, elem_classes=["small"] if first.is_small else []),
             outcomes=outcomes,
             compared=gr.update(visible=both),
-            attackers=views.attacker_cards(outcomes) if both else "",
+            attackers=views.attacker_cards(outcomes, measured) if both else "",
             detail=gr.update(visible=both, value=first.scenario.threat_model),
             slider=views.before_after(first, pair),
             adversarial_file=_file("adversarial.png", encode(to_picture(first.adversarial), "PNG")),
             code_file=_file("code.npz", pack_code(first.code_adversarial[0])),
-            summary_file=_file("result.json", json.dumps(result, indent=2).encode()),
+            summary_file=_file("result.json", json.dumps(results[0], indent=2).encode()),
         )
 
     def stop(self, request: gr.Request) -> str:
@@ -196,14 +221,13 @@ class Handlers:
 
     @answered
     def show(self, outcomes: list[Outcome], threat_model: str, pair: str) -> tuple[Any, ...]:
-        """The other attacker's run in detail: the fields after ``detail`` that it changes."""
+        """The other attacker's run in detail: slider, files and strip."""
         kept = {outcome.scenario.threat_model: outcome for outcome in outcomes or []}
         if threat_model not in kept:
             raise ScenarioError("This run is no longer kept here: press “Attack it” once more.")
         outcome = kept[threat_model]
         view = self._attack_view([outcome], pair)
         return (
-            view.verdict,
             view.slider,
             view.adversarial_file,
             view.code_file,
@@ -220,12 +244,19 @@ class Handlers:
         return ""  # nothing was run yet
 
     @answered
-    def inspect(self, image: str | None, classifier: str) -> tuple[str, Any, Any]:
-        """What an upload will be to the lab: a note, what is cropped away, the classes to aim at."""
+    def inspect(
+        self,
+        image: str | None,
+        classifier: str,
+        target: str | None = None,
+        outcomes: list[Outcome] | None = None,
+    ) -> tuple[str, str, Any, Any]:
+        """What an upload will be to the lab: state, note, what is cropped away, the classes to aim at."""
+        status = STALE if outcomes else READY
         try:
             picture = open_picture(image, least=figures.PREVIEW)
         except ImageError as error:
-            return str(error) if image else "", gr.update(visible=False), gr.skip()
+            return status, str(error) if image else "", gr.update(visible=False), gr.skip()
         size: tuple[int, int] = picture.info["size"]
         name = classifier_for(*size) if classifier == AUTO else classifier
         config = find_classifier(name).config()
@@ -234,7 +265,8 @@ class Handlers:
         if box != (0, 0, *size):
             preview = gr.update(visible=True, value=figures.crop_preview(picture, size, box))
         note = words.input_note(size, picture.info["frames"], name, config)
-        return note, preview, gr.update(choices=[ANY_OTHER, *config.classes], value="")
+        kept = target if target in config.classes else ""
+        return status, note, preview, gr.update(choices=[ANY_OTHER, *config.classes], value=kept)
 
     @answered
     def defend(

@@ -63,8 +63,12 @@ def open_picture(path: str | Path | None, least: int | None = None) -> Image.Ima
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I;16", "I")):  # 16-bit grey; convert() alone would clip it
-        levels = np.asarray(image).astype(np.float64) / 257
+    if image.mode.startswith(("I", "F")):  # more than 8 bits of grey; convert() alone would clip them
+        levels = np.nan_to_num(np.asarray(image).astype(np.float64))
+        # Which white is meant, a file does not say: that of the fewest bits that hold its values.
+        whites = (65535,) if image.mode.startswith("I;16") else (1, 255, 65535)
+        white = next((w for w in whites if levels.max() <= w), levels.max())
+        levels = 255 * levels / white
         image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")

@@ -1,5 +1,6 @@
 """One run of the lab: a picture, an attack, the code, the reconstruction, four predictions."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from model import ComDefend, DefendedClassifier, load_classifier
 from model.attacks import (
     ATTACKS,
     MAX_EPSILON,
+    MIN_EPSILON,
     THREAT_MODELS,
     AttackCancelled,
     ThreatModel,
@@ -24,7 +26,7 @@ from model.attacks import (
     interruptible,
 )
 from model.checkpoint import WEIGHTS
-from model.classifiers import CLASSIFIERS, Classifier, classifier_for
+from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, find_classifier
 from model.comdefend import CODECS
 from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
@@ -42,20 +44,33 @@ class ScenarioError(ValueError):
 
 
 class Watch:
-    """How a run tells how far it is, and how it is told to stop, from another thread."""
+    """How a run tells how far it is, and how it is told to stop, from another thread.
 
-    def __init__(self, on_progress: Callable[[float, str], None] | None = None) -> None:
+    Args:
+        on_progress: called with the share done, and of what.
+        limit_s: how many seconds the run may take.
+    """
+
+    def __init__(
+        self, on_progress: Callable[[float, str], None] | None = None, limit_s: float = math.inf
+    ) -> None:
         self._on_progress = on_progress
         self._stop = threading.Event()
+        self._limit_s = limit_s
+        self._end = time.monotonic() + limit_s
 
     def stop(self) -> None:
         """End the run at its next layer."""
         self._stop.set()
 
     def check(self) -> None:
-        """Raise ``AttackCancelled`` if the run is to stop."""
+        """Raise ``AttackCancelled`` if the run is to stop, ``ScenarioError`` if it takes too long."""
         if self._stop.is_set():
             raise AttackCancelled
+        if time.monotonic() > self._end:
+            raise ScenarioError(
+                f"this run took more than {self._limit_s:.0f} s and was ended; choose fewer steps"
+            )
 
     def report(self, share: float, what: str) -> None:
         """Say that ``share`` of ``what`` is done."""
@@ -110,6 +125,11 @@ class Outcome:
     timings_ms: dict[str, float]
     device: str
 
+    @property
+    def is_small(self) -> bool:
+        """Whether a page will enlarge its pictures."""
+        return self.original.shape[-1] <= SMALL
+
     def summary(self) -> dict[str, Any]:
         """The run as JSON values."""
         return {
@@ -134,6 +154,7 @@ class Lab:
 
     def classifier(self, name: str, watch: Watch | None = None) -> Classifier:
         """A classifier by name, loaded once, and downloaded where that is so."""
+        find_classifier(name)
         if name not in self._classifiers:
             watch = watch or Watch()
             model = load_classifier(
@@ -145,7 +166,7 @@ class Lab:
 
     def codec(self, name: str) -> ComDefend:
         """A codec by name, loaded once."""
-        if name not in CODECS:
+        if not isinstance(name, str) or name not in CODECS:
             raise ScenarioError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
         if name not in self._codecs:
             model = ComDefend.from_pretrained(WEIGHTS / name, map_location=self.device)
@@ -167,7 +188,7 @@ class Lab:
             "attacks": {
                 spec.name: {
                     "about": spec.about,
-                    "epsilon": {"above": 0, "max": MAX_EPSILON, "default": default.epsilon}
+                    "epsilon": {"min": MIN_EPSILON, "max": MAX_EPSILON, "default": default.epsilon}
                     if spec.has_epsilon
                     else None,
                     "steps": {
@@ -240,6 +261,11 @@ class Lab:
         with self._turn(watch), interruptible(everything, watch.check):
             with torch.inference_mode():
                 labels = system(original).argmax(1)
+            if target == labels.item():
+                raise ScenarioError(
+                    f"{'through the codec ' if adaptive else ''}the picture is {scenario.target!r} already; "
+                    f"choose another class to aim at"
+                )
             timings: dict[str, float] = {}
             with self._timed("attack", timings):
                 adversarial = attack(
@@ -251,7 +277,9 @@ class Lab:
                     steps=scenario.steps,
                     target=target,
                     seed=scenario.seed,
-                    on_progress=lambda share: watch.report(share, f"{scenario.attack} at work"),
+                    on_progress=lambda share: watch.report(
+                        share, f"{scenario.attack} at work ({scenario.threat_model})"
+                    ),
                 )
             watch.report(1, "Through the codec")
             # One picture at a time: in a batch the last digits differ, and with them, now and then,

@@ -7,9 +7,9 @@ import gradio as gr
 
 from app import curves, drawing, views
 from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
-from app.handlers import BOTH, AttackView, Handlers
+from app.handlers import BOTH, READY, AttackView, Handlers
 from app.lab import AUTO, Lab, Scenario
-from model.attacks import ATTACKS
+from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
 from model.checkpoint import WEIGHTS, read_json
 from model.classifiers import CLASSIFIERS
@@ -55,8 +55,8 @@ The classifier is not touched, and does not know: the same codec stands before a
 FAILS = """
 - **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
   it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
-- **Against strong perturbations.** A code that rebuilds a picture well rebuilds its perturbation, too:
-  what it loses is only what it cannot represent. From about 8/255 on, little of the defence is left.
+- **Against all but the weakest perturbations.** A code that rebuilds a picture well rebuilds its
+  perturbation, too: what it loses is only what it cannot represent. How little that is, the tables below say.
 - **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
   to the border between two classes can fall to the other side.
 - **Against other things than small perturbations:** stickers, rotations, other pictures.
@@ -72,9 +72,9 @@ KNOWLEDGE = [
 
 STRIP = {
     "original": "Original",
-    "perturbation": "Perturbation, magnified",
+    "perturbation": "Perturbation",
     "adversarial": "Adversarial",
-    "code": "Binary code, 12 planes",
+    "code": "Binary code",
     "reconstruction": "Reconstruction",
 }
 PLANES = {
@@ -87,7 +87,19 @@ DOWNLOADS = {
     "summary_file": "The run (JSON)",
 }
 
-SHOW_VERDICT = "() => { document.getElementById('verdict').scrollIntoView({block: 'nearest'}); return [] }"
+SHOW_STATUS = """() => {
+    const status = document.getElementById('status');
+    const top = status.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight / 2) status.scrollIntoView();
+    return [];
+}"""
+FOCUS = "() => document.getElementById('{}').focus({{preventScroll: true}})"
+"""The button that was pressed is disabled or gone: without this the keyboard starts anew at the top."""
+
+ON_LOAD = """() => {
+    document.getElementById('verdict').setAttribute('aria-live', 'polite');
+    document.querySelector('#target input').addEventListener('focus', (event) => event.target.select());
+}"""
 
 LEGEND = (
     '<p class="legend">White is 1, black is 0. In the adversarial picture\'s code, '
@@ -142,9 +154,10 @@ def build_demo(lab: Lab) -> gr.Blocks:
                 with gr.Column(visible=False) as shown["results"]:
                     shown |= _strip() | _details() | _planes()
                 _explanations(lab)
-        _wire_controls(handlers, gallery, upload, inputs)
+        _wire_controls(handlers, gallery, upload, inputs, shown)
+        demo.load(None, js=ON_LOAD)
         _wire_run(demo, handlers, inputs, shown, run, stop)
-        _wire_api(handlers, inputs)
+        _wire_api(handlers)
     return demo
 
 
@@ -169,7 +182,7 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
     default = Scenario()
     spec = ATTACKS[default.attack]
     first = next((path for path, _ in example_pictures() if Path(path).stem == FIRST), None)
-    note, preview, targets = handlers.inspect(first, default.classifier)
+    _, note, preview, targets = handlers.inspect(first, default.classifier)
 
     image = PictureFile(
         value=first,
@@ -178,7 +191,6 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
         format="png",
         sources=["upload", "clipboard", "webcam"],
         height=210,
-        elem_classes="pixels",
         elem_id="picture",
     )
     upload = {
@@ -235,7 +247,8 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
 def _verdict() -> Components:
     """What happened, in words, for one attacker or for both."""
     shown: Components = {
-        "verdict": gr.Markdown("Press **Attack it** to see what happens to this picture.", elem_id="verdict"),
+        "status": gr.Markdown(READY, elem_id="status"),
+        "verdict": gr.Markdown(elem_id="verdict"),
         "outcomes": gr.State([], time_to_live=3600),
     }
     with gr.Column(visible=False, elem_id="attackers") as shown["compared"]:
@@ -325,14 +338,16 @@ def _picture(title: str) -> gr.Image:
     )
 
 
-def _wire_controls(handlers: Handlers, gallery: gr.Gallery, upload: Components, inputs: Components) -> None:
+def _wire_controls(
+    handlers: Handlers, gallery: gr.Gallery, upload: Components, inputs: Components, shown: Components
+) -> None:
     """Events that need no model."""
     gallery.select(choose_example, None, inputs["image"], trigger_mode="always_last", **QUICK)
     gr.on(
         [inputs["image"].change, inputs["classifier"].change],
         handlers.inspect,
-        [inputs["image"], inputs["classifier"]],
-        [upload["note"], upload["preview"], inputs["target"]],
+        [inputs["image"], inputs["classifier"], inputs["target"], shown["outcomes"]],
+        [shown["status"], upload["note"], upload["preview"], inputs["target"]],
         trigger_mode="always_last",
         **QUICK,
     )
@@ -359,46 +374,64 @@ def _wire_run(
         return [gr.update(interactive=not is_so), gr.update(visible=is_so)]
 
     strip = [shown[name] for name in views.StripView._fields]
-    begun = run.click(lambda: running(True), None, buttons, js=SHOW_VERDICT, **QUICK)
+    begun = run.click(lambda: running(True), None, buttons, js=SHOW_STATUS, **QUICK)
     attacked = begun.then(
         handlers.attack,
         [inputs[name] for name in RUN_INPUTS] + [shown["pair"]],
-        [shown[name] for name in AttackView._fields] + strip,
-        show_progress_on=shown["verdict"],
+        [shown[name] for name in ("status", *AttackView._fields)] + strip,
+        show_progress_on=shown["status"],
         api_visibility="private",
         **MODEL_QUEUE,
     )
+    begun.then(None, js=FOCUS.format("stop"))
     for ended in (attacked.success, attacked.failure):  # Gradio 6.31's `then` is not reached by errors
-        ended(lambda: running(False), None, buttons, **QUICK)
-    stop.click(handlers.stop, None, shown["verdict"], cancels=[attacked], **QUICK).then(
-        lambda: running(False), None, buttons, **QUICK
-    )
+        ended(lambda: running(False), None, buttons, **QUICK).then(None, js=FOCUS.format("run"))
+    stopped = stop.click(handlers.stop, None, shown["status"], cancels=[attacked], **QUICK)
+    stopped.then(lambda: running(False), None, buttons, **QUICK).then(None, js=FOCUS.format("run"))
     demo.unload(handlers.leave)
     looked_at = [shown["outcomes"], shown["detail"], shown["pair"]]
     shown["pair"].change(handlers.compare, looked_at, shown["slider"], **QUICK)
     shown["detail"].input(
         handlers.show,
         looked_at,
-        [shown[name] for name in ("verdict", "slider", *DOWNLOADS)] + strip,
+        [shown[name] for name in ("slider", *DOWNLOADS)] + strip,
         **QUICK,
     )
 
 
-def _wire_api(handlers: Handlers, inputs: Components) -> None:
-    """Endpoints; the page itself does not use them."""
+def _wire_api(handlers: Handlers) -> None:
+    """Endpoints, with components of their own: None is a value there, and every choice is an API's."""
     trigger = gr.Button(visible=False)
 
-    def hidden(title: str) -> gr.Image:
+    def picture(title: str) -> gr.Image:
         return gr.Image(visible=False, format="png", label=title)
 
     def packed() -> gr.File:
         return gr.File(visible=False, label="Packed code")
 
+    def choice(title: str, values: list[str], value: str) -> FreeDropdown:
+        return FreeDropdown(values, value=value, label=title, visible=False)
+
+    default = Scenario()
+    upload = PictureFile(visible=False, type="filepath", label="Picture")
+    classifier = choice("Classifier", [AUTO, *CLASSIFIERS], default.classifier)
+    codec = choice("Codec", list(CODECS), default.codec)
     trigger.click(
         handlers.run,
-        [inputs[name] for name in RUN_INPUTS],
         [
-            hidden("Original"), hidden("Adversarial"), hidden("Reconstruction"), packed(),
+            upload,
+            classifier,
+            choice("Attack", list(ATTACKS), default.attack),
+            choice("Threat model", list(THREAT_MODELS), default.threat_model),
+            FreeNumber(default.epsilon, visible=False,
+                       label=f"Epsilon in 1/255, {MIN_EPSILON:g} to {MAX_EPSILON:g}"),
+            FreeNumber(None, visible=False, label="Steps; None: the attack's own default"),
+            gr.Textbox(None, visible=False, label="Target, the name of a class; None: any other"),
+            FreeNumber(default.seed, visible=False, label="Seed"),
+            codec,
+        ],
+        [
+            picture("Original"), picture("Adversarial"), picture("Reconstruction"), packed(),
             gr.JSON(visible=False, label="Result"),
         ],
         api_name="run",
@@ -406,14 +439,14 @@ def _wire_api(handlers: Handlers, inputs: Components) -> None:
     )  # fmt: skip
     trigger.click(
         handlers.defend,
-        [inputs["image"], inputs["codec"]],
-        [hidden("Reconstruction"), packed()],
+        [upload, codec],
+        [picture("Reconstruction"), packed()],
         api_name="defend",
         **MODEL_QUEUE,
     )
     trigger.click(
         handlers.classify,
-        [inputs["image"], inputs["classifier"]],
+        [upload, classifier],
         gr.JSON(visible=False, label="Prediction"),
         api_name="classify",
         **MODEL_QUEUE,

@@ -103,16 +103,18 @@ def _data_url(x: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(encode(to_picture(x), "PNG")).decode()
 
 
-def attacker_cards(outcomes: list[Outcome]) -> str:
-    """Several attackers' outcomes next to each other."""
-    return f'<div class="cards">{"".join(_card(outcome) for outcome in outcomes)}</div>'
+def attacker_cards(outcomes: list[Outcome], remarks: list[str]) -> str:
+    """Several attackers' outcomes next to each other, each with a remark."""
+    cards = "".join(_card(outcome, remark) for outcome, remark in zip(outcomes, remarks, strict=True))
+    return f'<div class="cards">{cards}</div>'
 
 
-def _card(outcome: Outcome) -> str:
+def _card(outcome: Outcome, remark: str) -> str:
     result = outcome.summary()
     title = ATTACKERS[outcome.scenario.threat_model]
     return (
         f'<div class="card"><h2>{html.escape(title)}</h2><p>{html.escape(words.verdict(result))}</p>'
+        f"<p>{html.escape(remark)}</p>"
         + bars("Adversarial, the bare classifier", outcome.predictions["adversarial"], 3)
         + bars("Adversarial, through ComDefend", outcome.predictions["defended_adversarial"], 3)
         + "</div>"

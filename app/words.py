@@ -4,8 +4,6 @@ from typing import Any
 
 from model.config import ClassifierConfig
 
-KNOWS = {"grey-box": "knows only the classifier", "adaptive": "knows both"}
-
 
 def strength(scenario: dict[str, Any]) -> str:
     """The attack with its strength, e.g. "PGD (8/255, 10 steps)"."""
@@ -24,13 +22,13 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def comparison(results: list[dict[str, Any]]) -> str:
-    """What becomes of the picture through ComDefend, attacker by attacker."""
-    ends = [
-        f"the attacker who {KNOWS[result['scenario']['threat_model']]} "
-        f"ends at “{_labels(result)['defended_adversarial']}”"
-        for result in results
-    ]
-    return f"Through ComDefend, {' and '.join(ends)}. The original is “{_labels(results[0])['original']}”."
+    """How the pictures of a grey-box and of an adaptive attacker are read through ComDefend."""
+    grey, adaptive = (_labels(result)["defended_adversarial"] for result in results)
+    return (
+        f"Through ComDefend, the picture of the attacker who knows only the classifier is read as “{grey}”, "
+        f"that of the one who knows both as “{adaptive}”. "
+        f"The bare classifier reads the original as “{_labels(results[0])['original']}”."
+    )
 
 
 def _attack_sentence(result: dict[str, Any]) -> str:
@@ -41,8 +39,6 @@ def _attack_sentence(result: dict[str, Any]) -> str:
     before, after = said[f"{prefix}original"], said[f"{prefix}adversarial"]
     attack, target = strength(scenario), scenario["target"]
     if target is not None:
-        if before == target and after == target:
-            return f"{attack} had nothing to do: {system} says “{target}” of the original already."
         if after == target:
             return f"{attack} led {system} from “{before}” to its target, “{target}”."
         if after != before:
@@ -54,39 +50,47 @@ def _attack_sentence(result: dict[str, Any]) -> str:
 
 
 def _defence_sentence(result: dict[str, Any]) -> str:
-    said, verdict = _labels(result), result["verdict"]
+    said = _labels(result)
     original, adversarial = said["original"], said["adversarial"]
     clean, attacked = said["defended_original"], said["defended_adversarial"]
-    adaptive = result["scenario"]["threat_model"] == "adaptive"
-    knowing = " against an attacker who knows the codec" if adaptive else ""
-
-    if verdict["defence_held"]:
-        if verdict["codec_changed_label"]:
-            return (
-                f"The reconstruction is read as “{attacked}”, the bare classifier's answer, though the "
-                f"codec alone turns the original into “{clean}”: luck more than defence."
-            )
-        if not verdict["attack_succeeded"] and adversarial == original:
-            return f"Through ComDefend it is “{attacked}” as well; there was nothing to repair."
-        return f"Through ComDefend the adversarial picture is “{attacked}”: the defence held{knowing}."
-    if verdict["codec_changed_label"] and attacked == clean:
+    if clean != original:
+        return _codec_at_fault(original, clean, attacked)
+    if result["scenario"]["threat_model"] == "adaptive":
+        held = "held" if attacked == original else "fell"
         return (
-            f"Through ComDefend it is “{attacked}”, but so is the original without any attack: "
-            f"here the codec itself changed the label, not the attack."
+            f"Through ComDefend the adversarial picture is “{attacked}”: the defence {held} against an "
+            f"attacker who knows the codec."
         )
-    if verdict["codec_changed_label"]:
-        return (
-            f"Through ComDefend it is “{attacked}”, and even the original is “{clean}”: "
-            f"the codec itself costs the label here, and the attack moved it further."
-        )
-    if not verdict["attack_succeeded"] and adversarial == original:
+    if attacked == original and adversarial == original:
+        return f"Through ComDefend it is “{attacked}” as well; there was nothing to repair."
+    if attacked == original:
+        return f"Through ComDefend the adversarial picture is “{attacked}”: the defence held."
+    if adversarial == original:
         return (
             f"But through ComDefend it is “{attacked}”: here the codec made an attack succeed that the bare "
             f"classifier withstands."
         )
     if attacked == adversarial:
-        return f"Through ComDefend it is still “{attacked}”: the defence fell{knowing}."
-    return f"Through ComDefend it is “{attacked}”, not “{original}”: the defence fell{knowing}."
+        return f"Through ComDefend it is still “{attacked}”: the defence fell."
+    return f"Through ComDefend it is “{attacked}”, not “{original}”: the defence fell."
+
+
+def _codec_at_fault(original: str, clean: str, attacked: str) -> str:
+    """When the codec alone leads the original from its label, whatever the attack adds."""
+    if attacked == original:
+        return (
+            f"The reconstruction is read as “{attacked}”, the bare classifier's answer, though the "
+            f"codec alone turns the original into “{clean}”: luck more than defence."
+        )
+    if attacked == clean:
+        return (
+            f"Through ComDefend it is “{attacked}”, but so is the original without any attack: "
+            f"here the codec itself changed the label, not the attack."
+        )
+    return (
+        f"Through ComDefend it is “{attacked}”, and even the original is “{clean}”: "
+        f"the codec itself costs the label here, and the attack moved it further."
+    )
 
 
 def _labels(result: dict[str, Any]) -> dict[str, str]:
@@ -115,13 +119,13 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     without = found.get(("white-box", "none"))
     if with_codec is None or without is None:
         return ""
-    of_more = "" if with_codec["images"] == without["images"] else f" of {without['images']:,}"
-    lucky = verdict["attack_succeeded"] and verdict["defence_held"] and with_codec["accuracy"] < 0.5
+    of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"
+    attacked_it = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
+    lucky = verdict["defence_held"] and attacked_it and with_codec["accuracy"] < 0.5
     return (
-        f"{'This is the exception. ' if lucky else ''}"
-        f"Measured on {with_codec['images']:,} pictures: under this attack ({scenario['threat_model']}) "
-        f"ComDefend leaves {with_codec['accuracy']:.0%} classified rightly; without it, it is "
-        f"{without['accuracy']:.0%}{of_more}."
+        f"{'This picture is an exception: on' if lucky else 'On'} {with_codec['images']:,} pictures, "
+        f"the same attack ({scenario['threat_model']}) leaves {with_codec['accuracy']:.0%} classified "
+        f"rightly through ComDefend, and {without['accuracy']:.0%} without it{of_more}."
     )
 
 

@@ -18,7 +18,8 @@ THREAT_MODELS: tuple[ThreatModel, ...] = get_args(ThreatModel)
 """``grey-box``: the attacker knows the classifier, not the codec (the paper's setting).
 ``adaptive``: the attacker knows both and differentiates through the codec."""
 
-MAX_EPSILON = 64.0
+MIN_EPSILON, MAX_EPSILON = 1.0, 64.0
+"""In 1/255; an 8-bit picture knows no smaller step than 1."""
 
 
 class AttackError(ValueError):
@@ -58,9 +59,9 @@ class AttackSpec:
     def check(self, epsilon: float | None, steps: int | None, target: int | None) -> None:
         """Refuse parameters that the attack does not have or that are out of range."""
         if self.has_epsilon:
-            if epsilon is None or not 0 < epsilon <= MAX_EPSILON:  # also refuses NaN
+            if epsilon is None or not MIN_EPSILON <= epsilon <= MAX_EPSILON:  # also refuses NaN
                 raise AttackError(
-                    f"{self.name} needs an epsilon above 0 and up to {MAX_EPSILON:g} (in 1/255), "
+                    f"{self.name} needs an epsilon from {MIN_EPSILON:g} to {MAX_EPSILON:g} (in 1/255), "
                     f"got {epsilon}"
                 )
         elif epsilon is not None:
@@ -177,7 +178,7 @@ ATTACKS: dict[str, AttackSpec] = {
 
 def find_attack(name: str) -> AttackSpec:
     """The attack of that name; an unknown one is an error that lists the names."""
-    if name not in ATTACKS:
+    if not isinstance(name, str) or name not in ATTACKS:
         raise AttackError(f"unknown attack {name!r}; choose from {', '.join(ATTACKS)}")
     return ATTACKS[name]
 
@@ -300,7 +301,7 @@ def attack(
             classifier for ``grey-box`` and a ``DefendedClassifier`` for ``adaptive``.
         x: shape (B,3,H,W), range [0,1], rounded to 8 bits.
         labels: shape (B,), int64: what to lead away from.
-        epsilon: L-infinity radius in 1/255, up to 64; None for attacks that have none.
+        epsilon: L-infinity radius in 1/255, from 1 to 64; None for attacks that have none.
         steps: iterations, or queries for Square; None for attacks that have none.
         target: class to lead to; None for untargeted.
         seed: of the attack's randomness. The global random state is left as it was.
@@ -350,10 +351,39 @@ def attack(
                 )
             else:
                 found = run(model, x, labels, target)
+        if epsilon is None:
+            return _round_and_still_fool(model, x, found, labels, target)
+        return round_inside_ball(found, x, epsilon)
     finally:
         for module, training in modes:
             module.training = training
-    return round_inside_ball(found, x, epsilon)
+
+
+@torch.no_grad()
+def _round_and_still_fool(
+    model: nn.Module, x: Tensor, found: Tensor, labels: Tensor, target: int | None
+) -> Tensor:
+    """Round to 8 bits without losing what was found.
+
+    An attack without an epsilon ends just across the border, and rounding may lead back. There the
+    perturbation is made as much larger as it takes, up to 32 times: one of a tenth of a level must grow
+    at least fivefold to survive at all.
+    """
+
+    def fools(x: Tensor) -> Tensor:
+        answers = model(x).argmax(1)
+        return answers != labels if target is None else answers == target
+
+    rounded = round_to_8_bits(found)
+    lost = fools(found) & ~fools(rounded)
+    for factor in (1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32):
+        if not lost.any():
+            break
+        larger = round_to_8_bits((x + factor * (found - x)).clamp(0, 1))
+        won = lost & fools(larger)
+        rounded[won] = larger[won]
+        lost &= ~won
+    return rounded
 
 
 def _best_classes(model: nn.Module, x: Tensor, labels: Tensor, count: int) -> Tensor:

@@ -174,7 +174,7 @@ SMALL = 64
 
 def find_classifier(name: str) -> Source:
     """The classifier of that name; an unknown one is an error that lists the names."""
-    if name not in CLASSIFIERS:
+    if not isinstance(name, str) or name not in CLASSIFIERS:
         raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {', '.join(CLASSIFIERS)}")
     return CLASSIFIERS[name]
 

@@ -89,8 +89,7 @@ class ComDefend(
         Returns:
             Shape (B,12,H,W), any real number; the code is where they are positive.
         """
-        if x.ndim != 4 or x.shape[1] != 3 or not x.is_floating_point():
-            raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
+        _check_pictures(x)
         return self.com(x - 0.5)
 
     def decode(self, code: Tensor) -> Tensor:
@@ -107,6 +106,7 @@ class ComDefend(
         Returns:
             Code, shape (B,12,H,W), uint8 of 0 and 1.
         """
+        _check_pictures(x)
         return tiled(lambda piece: (self.logits(piece) > 0).to(torch.uint8), x, self.com.depth)
 
     @torch.no_grad()
@@ -119,7 +119,7 @@ class ComDefend(
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
-        if code.ndim != 4 or code.shape[1] != self.planes:
+        if code.ndim != 4 or code.shape[1] != self.planes or 0 in code.shape[2:]:
             raise ShapeError(f"expected a code of shape (B,{self.planes},H,W), got {tuple(code.shape)}")
         dtype = next(self.parameters()).dtype
         return tiled(lambda piece: self.decode(piece.to(dtype)), code, self.rec.depth)
@@ -134,6 +134,7 @@ class ComDefend(
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
+        _check_pictures(x)
         if not torch.is_grad_enabled():
             return self.reconstruct(self.compress(x))
         width = self.config.surrogate_width
@@ -154,6 +155,11 @@ class ComDefend(
         """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""
         code = ops.noisy_code(self.logits(x).float(), sigma, generator)  # (B,12,H,W)
         return CodecOutput(x_hat=self.decode(code).float(), code=code)
+
+
+def _check_pictures(x: Tensor) -> None:
+    if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape[2:] or not x.is_floating_point():
+        raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
 
 
 CODECS: tuple[str, ...] = ("comdefend-cifar10",)

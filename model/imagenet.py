@@ -117,17 +117,19 @@ def fetch(url: str, on_progress: OnProgress | None = None) -> Path:
     torchvision's do ("resnet50-11ad3fa6.pth").
 
     Raises:
-        WeightsError: no connection, or not the file that its name promises.
+        WeightsError: no connection, no place to keep it, or not the file that its name promises.
     """
     name = url.rsplit("/", 1)[-1]
     wanted = Path(name).stem.rsplit("-", 1)[-1]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if path.is_file():
+        if not file_hash(path).startswith(wanted):
+            raise WeightsError(f"{path} is damaged: its SHA-256 is another one", f"rm {path}")
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{name}.{os.getpid()}.part")
     digest = hashlib.sha256()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, part.open("wb") as file:  # noqa: S310
             total, done = int(response.headers.get("Content-Length") or 0), 0
             while chunk := response.read(CHUNK):
@@ -143,5 +145,6 @@ def fetch(url: str, on_progress: OnProgress | None = None) -> Path:
         reason = getattr(error, "reason", error)
         raise WeightsError(f"the weights {name} could not be downloaded ({reason})") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink()
     return path

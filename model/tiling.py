@@ -28,7 +28,7 @@ def tiled(network: Callable[[Tensor], Tensor], x: Tensor, margin: int, tile: int
     height, width = x.shape[-2:]
     large = height * width > tile * tile
     grad = torch.is_grad_enabled()
-    together = len(x) if grad and not large else max(1, tile * tile // (height * width))
+    together = max(1, len(x)) if grad and not large else max(1, tile * tile // (height * width))
     pieces = [
         (slice(b, b + together), slice(top, top + tile), slice(left, left + tile))
         for b in range(0, len(x), together)

@@ -32,6 +32,11 @@ def test_the_endpoints_and_their_parameters(client):
     assert [p["parameter_name"] for p in parameters] == [
         "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec",
     ]  # fmt: skip
+    assert not parameters[0]["parameter_has_default"]
+    assert {p["parameter_name"]: p["parameter_default"] for p in parameters[1:]} == {
+        "classifier": "auto", "attack": "BIM", "threat_model": "grey-box", "epsilon": 4, "steps": None,
+        "target": None, "seed": 0, "codec": "comdefend-cifar10",
+    }  # fmt: skip
     assert all(p["parameter_has_default"] for p in parameters[1:])
 
 
@@ -80,9 +85,7 @@ def test_every_attack_answers(client, example, name):
 
 @pytest.mark.parametrize(("name", "steps"), [("APGD", 20), ("MI-FGSM", 10)])
 def test_no_steps_mean_the_attacks_own_default(client, example, name, steps):
-    *_, result = client.predict(
-        image=handle_file(example), attack=name, steps=None, epsilon=None, api_name="/run"
-    )
+    *_, result = client.predict(image=handle_file(example), attack=name, api_name="/run")
     assert result["scenario"]["steps"] == steps
     assert result["scenario"]["epsilon"] == 4
 
@@ -149,8 +152,12 @@ def test_scenarios(client):
     ("wrong", "message"),
     [
         ({"attack": "magic"}, "Unknown attack 'magic'"),
-        ({"epsilon": -3}, "needs an epsilon above 0"),
-        ({"epsilon": 1e9}, "up to 64"),
+        ({"epsilon": -3}, "needs an epsilon from 1 to 64"),
+        ({"epsilon": 0.5}, "needs an epsilon from 1 to 64"),
+        ({"epsilon": 1e9}, "needs an epsilon from 1 to 64"),
+        ({"target": "ship"}, "the picture is 'ship' already|The picture is 'ship' already"),
+        ({"attack": ["FGSM"]}, "Unknown attack"),
+        ({"classifier": ["cifar10"]}, "Unknown classifier"),
         ({"steps": 100000}, "from 1 to 200"),
         ({"steps": 1.5}, "must be a whole number"),
         ({"target": "unicorn"}, "no class 'unicorn'"),

@@ -79,6 +79,36 @@ def test_targeted_cw_ends_at_its_target_and_not_at_the_first_wrong_class():
     assert Brightness()(attack("C&W", Brightness(), x, labels, steps=300)).argmax(1).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("name", ["DeepFool", "C&W"])
+def test_what_just_crosses_the_border_still_does_after_rounding(name):
+    """Brightness has its border between two levels of 255, where rounding leads back."""
+    model = Brightness()
+    x = torch.full((1, 3, 8, 8), 124 / 255)
+    label = model(x).argmax(1)
+    found = attack(name, model, x, label, steps=100)
+    assert torch.equal(round_to_8_bits(found), found)
+    assert model(found).argmax(1) != label
+    assert ((found - x) * 255).abs().max() <= 12  # made larger, but not without measure
+
+
+def test_deepfool_sees_the_ten_most_probable_classes(classifier, pictures):
+    class Wide(torch.nn.Module):
+        """The classifier with a thousand classes, of which it thinks nothing."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = classifier
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = self.net(x)
+            return torch.cat([logits, logits.new_full((len(x), 996), -50.0)], 1)
+
+    labels = classifier(pictures).argmax(1)
+    wide = attack("DeepFool", Wide(), pictures, labels, steps=100)
+    assert torch.equal(wide, attack("DeepFool", classifier, pictures, labels, steps=100))
+    assert (classifier(wide).argmax(1) != labels).all()
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_same_seed_gives_the_same_picture(name, classifier, pictures):
     labels = classifier(pictures).argmax(1)
@@ -128,8 +158,9 @@ def test_progress_is_reported_and_can_cancel(name, classifier, pictures):
     ("name", "settings", "message"),
     [
         ("LBFGS", {}, "unknown attack 'LBFGS'"),
-        ("PGD", {"epsilon": -1, "steps": 5}, "above 0"),
-        ("PGD", {"epsilon": 1000, "steps": 5}, "up to 64"),
+        ("PGD", {"epsilon": -1, "steps": 5}, "from 1 to 64"),
+        ("PGD", {"epsilon": 0.5, "steps": 5}, "from 1 to 64"),
+        ("PGD", {"epsilon": 1000, "steps": 5}, "from 1 to 64"),
         ("PGD", {"epsilon": math.nan, "steps": 5}, "got nan"),
         ("PGD", {"epsilon": 8, "steps": 0}, "from 1 to 200, got 0"),
         ("PGD", {"epsilon": 8, "steps": 2.5}, "whole number"),

@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -6,6 +7,7 @@ from app import curves
 from model.checkpoint import WEIGHTS, read_json
 from model.evaluate import published
 
+IDS = r' id="([^"]+)"'
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -23,6 +25,12 @@ def test_the_robustness_curves_show_every_attack_and_attacker(name):
         assert attack in words(text)
     assert set(curves.NAMES.values()) <= set(words(text))
     assert "#000000" not in text  # the text has the page's colour, whatever it is
+    assert "<style" not in text  # it would be the whole page's
+    other = curves.training(read_json(WEIGHTS / "cifar10" / "history.json"))
+    assert not set(re.findall(IDS, text)) & set(re.findall(IDS, other))
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
+    assert used
+    assert set(used) <= set(re.findall(IDS, text))
 
 
 def test_an_attacker_that_was_not_measured_has_no_line():

@@ -100,20 +100,27 @@ def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monke
 
 def test_an_upload_is_looked_at_before_it_is_attacked(tmp_path, photograph):
     page = handlers.Handlers(Lab("cpu"))
-    note, preview, targets = page.inspect(str(photograph), "auto")
+    status, note, preview, targets = page.inspect(str(photograph), "auto")
+    assert status == handlers.READY
     assert note == (
         "600 × 400 pixels, for the classifier `imagenet`, which sees its central square, scaled to 224 × 224."
     )
     assert preview["visible"]
     assert preview["value"].size == (320, 213)
     assert len(targets["choices"]) == 1001
-    note, preview, targets = page.inspect(str(photograph.with_name("frog.png")), "auto")
+    status, note, preview, targets = page.inspect(
+        str(photograph.with_name("frog.png")), "auto", "toilet tissue", ["an outcome"]
+    )
+    assert status == handlers.STALE
+    assert targets["value"] == ""
     assert note == "32 × 32 pixels, for the classifier `cifar10`."
     assert not preview["visible"]
     assert len(targets["choices"]) == 11
-    assert "`cifar10`" in page.inspect(str(photograph), "cifar10")[0]
+    _, note, _, targets = page.inspect(str(photograph), "cifar10", "dog")
+    assert "`cifar10`" in note
+    assert targets["value"] == "dog"  # kept, where the classifier knows it
     (tmp_path / "fake.png").write_text("hello")
-    note, preview, _ = page.inspect(str(tmp_path / "fake.png"), "auto")
+    _, note, preview, _ = page.inspect(str(tmp_path / "fake.png"), "auto")
     assert "not a picture" in note
     assert not preview["visible"]
-    assert page.inspect(None, "auto")[0] == ""
+    assert page.inspect(None, "auto")[1] == ""

@@ -121,6 +121,22 @@ def test_a_failed_download_is_one_sentence_and_leaves_nothing(host, tmp_path, na
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_damaged_file_in_the_cache_is_named_with_its_repair(host):
+    digest = hashlib.sha256(BODY).hexdigest()[:8]
+    path = imagenet.fetch(f"{host}/net-{digest}.pth")
+    path.write_bytes(BODY[:-1])
+    with pytest.raises(WeightsError, match=f"net-{digest}.pth is damaged") as caught:
+        imagenet.fetch(f"{host}/net-{digest}.pth")
+    assert caught.value.repair == f"rm {path}"
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="could not be downloaded"):
+        imagenet.fetch("http://127.0.0.1:1/net-00000000.pth")
+
+
 def test_no_connection_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(WeightsError, match=r"net-00000000\.pth could not be downloaded \(.*refused"):

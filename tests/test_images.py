@@ -46,6 +46,20 @@ def test_sixteen_bit_grey_keeps_its_levels(tmp_path):
     assert len(np.unique(levels)) == 64
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_floating_point_grey_is_read_by_its_range(tmp_path, white):
+    ramp = np.linspace(0, white, 64, dtype=np.float32).reshape(8, 8)
+    levels = np.asarray(open_picture(saved(tmp_path, Image.fromarray(ramp), "f.tiff")))[..., 0]
+    assert levels.min() == 0
+    assert levels.max() == 255
+    assert len(np.unique(levels)) == 64
+
+
+def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path):
+    dark = np.full((8, 8), 200, np.uint16)
+    assert open_picture(saved(tmp_path, Image.fromarray(dark), "d.png")).getpixel((0, 0)) == (1, 1, 1)
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK", "1", "P", "LA"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     image = Image.new("RGB", (8, 8), (200, 30, 30)).convert("L" if mode == "LA" else mode)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from app.images import encode, open_picture, to_picture
-from app.lab import VIEWS, Lab, Scenario, Watch
+from app.lab import VIEWS, Lab, Scenario, ScenarioError, Watch
 from model import DefendedClassifier
 from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
 from model.checkpoint import WeightsError
@@ -158,9 +158,23 @@ def test_stopping_ends_a_run_at_once_and_leaves_the_lab_usable(lab, picture, thr
     watch = Watch(stop_soon)
     with pytest.raises(AttackCancelled):
         lab.run(picture, scenario("PGD", threat_model=threat_model), watch)
-    assert [what for _, what in said] == ["PGD at work"] * 3
+    assert [what for _, what in said] == [f"PGD at work ({threat_model})"] * 3
     assert not any(module._forward_pre_hooks for module in lab.classifier("cifar10").modules())
     assert lab.run(picture, scenario("PGD")).device == "cpu"
+
+
+def test_a_run_that_takes_too_long_is_ended(lab, picture):
+    with pytest.raises(ScenarioError, match=r"more than 0 s .* fewer steps"):
+        lab.run(picture, scenario("PGD"), Watch(limit_s=0))
+
+
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+def test_a_target_that_the_picture_is_already_is_refused(lab, picture, classifier, codec, threat_model):
+    outcome = lab.run(picture, scenario("FGSM", threat_model=threat_model))
+    view = "original" if threat_model == "grey-box" else "defended_original"
+    own = outcome.predictions[view].label
+    with pytest.raises(ScenarioError, match=f"is '{own}' already"):
+        lab.run(picture, scenario("FGSM", threat_model=threat_model, target=own))
 
 
 def test_a_run_that_waits_for_its_turn_can_be_stopped(lab, picture):
@@ -242,5 +256,5 @@ def test_scenarios_lists_what_run_accepts(lab):
     assert choices["threat_models"] == list(THREAT_MODELS)
     assert list(choices["classifiers"]) == list(CLASSIFIERS)
     assert len(choices["classifiers"]["imagenet-resnet50"]) == 1000  # known without a download
-    with pytest.raises(AttackError, match="up to 64"):
+    with pytest.raises(AttackError, match="from 1 to 64"):
         ATTACKS["FGSM"].check(choices["attacks"]["FGSM"]["epsilon"]["max"] + 1, None, None)

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 import torch
 
-from model.comdefend import ComDefend, ConvStack
+from model.comdefend import ComDefend, ConvStack, ShapeError
 from model.config import CodecConfig
 from model.tiling import tiled
 
@@ -69,3 +71,18 @@ def test_the_codec_is_tiled_and_equal(monkeypatch):
     assert torch.equal(codec(y), rebuilt)
     codec(y).sum().backward()
     assert (y.grad != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("shape", [(3, 300, 270), (1, 1, 300, 270), (1, 3, 0, 5)])
+def test_wrong_shapes_are_named_as_they_came(codec, shape):
+    for call in (codec.compress, codec, codec.logits):
+        with pytest.raises(ShapeError, match=re.escape(str(shape))):
+            call(torch.rand(shape))
+    with pytest.raises(ShapeError, match=r"uint8 \(1, 3, 300, 300\)"):
+        codec.compress(torch.zeros(1, 3, 300, 300, dtype=torch.uint8))
+
+
+def test_an_empty_batch_stays_empty(codec):
+    x = torch.rand(0, 3, 8, 8, requires_grad=True)
+    assert codec(x).shape == (0, 3, 8, 8)
+    assert codec.compress(x).shape == (0, 12, 8, 8)

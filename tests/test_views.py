@@ -51,9 +51,9 @@ def test_before_and_after_are_the_exact_pictures(outcomes, choice):
 
 
 def test_both_attackers_stand_next_to_each_other(outcomes):
-    text = views.attacker_cards(outcomes)
+    text = views.attacker_cards(outcomes, ["remark <1>", "remark <2>"])
     assert text.count('class="card"') == 2
-    assert text.index("grey-box") < text.index("adaptive")
+    assert text.index("grey-box") < text.index("remark &lt;1&gt;") < text.index("adaptive")
 
 
 def test_labels_cannot_inject_markup():

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from app import words
@@ -44,7 +46,6 @@ def result(
         (result(target="dog"), ["from “cat” to its target, “dog”.", "the defence held."]),
         (result(target="ship"), ["missed its target, “ship”, but led the classifier from “cat” to “dog”."]),
         (result(adversarial="cat", target="ship"), ["missed its target, “ship”: the classifier still"]),
-        (result(adversarial="cat", target="cat"), ["had nothing to do"]),
         (result(threat_model="adaptive", adversarial="cat", attacked="dog"),
          ["led the classifier behind ComDefend from “cat” to “dog”.",
           "the defence fell against an attacker who knows the codec."]),
@@ -53,7 +54,11 @@ def result(
           "the defence held against an attacker who knows the codec."]),
         (result(threat_model="adaptive", clean="deer", attacked="frog"),
          ["from “deer” to “frog”", "even the original is “deer”"]),
-        (result(threat_model="adaptive", adversarial="cat"), ["failed", "nothing to repair"]),
+        (result(threat_model="adaptive", adversarial="cat"),
+         ["failed", "the defence held against an attacker who knows the codec."]),
+        (result(threat_model="adaptive", adversarial="cat", attacked="deer", target="dog"),
+         ["missed its target, “dog”, but led the classifier behind ComDefend from “cat” to “deer”.",
+          "the defence fell against an attacker who knows the codec."]),
     ],
 )  # fmt: skip
 def test_the_sentence_says_what_happened(run, parts):
@@ -64,16 +69,26 @@ def test_the_sentence_says_what_happened(run, parts):
 
 def test_no_case_is_silent_or_contradicts_itself():
     labels = ("cat", "dog", "deer")
-    for threat_model in ("grey-box", "adaptive"):
-        for target in (None, "dog"):
-            for a in labels:
-                for c in labels:
-                    for d in labels:
-                        run = result("cat", a, c, d, threat_model=threat_model, target=target)
-                        sentence = words.verdict(run)
-                        assert sentence.endswith(".")
-                        assert ("the defence held" in sentence) <= run["verdict"]["defence_held"]
-                        assert ("the defence fell" in sentence) <= (not run["verdict"]["defence_held"])
+    for threat_model, target, a, c, d in itertools.product(
+        ("grey-box", "adaptive"), (None, *labels), labels, labels, labels
+    ):
+        run = result("cat", a, c, d, threat_model=threat_model, target=target)
+        if target == ("cat" if threat_model == "grey-box" else c):
+            continue  # refused: there is nothing to lead to
+        sentence = words.verdict(run)
+        moved = a != "cat" if threat_model == "grey-box" else d != c
+        assert sentence.endswith(".")
+        # What is said of the attack.
+        assert (" from “" in sentence) is moved
+        assert ("its target, “" in sentence) is (target is not None)
+        assert ("missed" in sentence) is (target not in (None, a if threat_model == "grey-box" else d))
+        # What is said of the defence: it can hold or fall only where the codec alone leaves the label be.
+        assert ("the defence held" in sentence) is (c == d == "cat" and (moved or threat_model == "adaptive"))
+        assert ("nothing to repair" in sentence) is (c == d == a == "cat" and threat_model == "grey-box")
+        fell = c == "cat" and d != "cat"
+        assert ("the defence fell" in sentence or "made an attack succeed" in sentence) is fell
+        assert ("the codec itself" in sentence or "codec alone" in sentence) is (c != "cat")
+        assert sentence.count(f"“{d}”") >= 1
 
 
 @pytest.mark.parametrize(
@@ -120,10 +135,10 @@ def measured_report() -> dict:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({}, "400 pictures: under this attack (grey-box) ComDefend leaves 10% classified rightly"),
-        ({}, "; without it, it is 5%."),
-        ({"threat_model": "adaptive"}, "Measured on 20 pictures: under this attack (adaptive) ComDefend"),
-        ({"threat_model": "adaptive"}, "leaves 3% classified rightly; without it, it is 5% of 400."),
+        ({}, "n 400 pictures, the same attack (grey-box) leaves 10% classified rightly through ComDefend"),
+        ({}, "and 5% without it."),
+        ({"threat_model": "adaptive"}, "On 20 pictures, the same attack (adaptive) leaves 3% classified"),
+        ({"threat_model": "adaptive"}, "and 5% without it (of 400 pictures)."),
         ({"epsilon": 7}, ""),
         ({"steps": 11}, ""),
         ({"target": "dog"}, ""),
@@ -132,33 +147,38 @@ def measured_report() -> dict:
     ],
 )  # fmt: skip
 def test_a_run_stands_beside_what_was_measured(change, sentence):
-    run = result()
+    run = result(attacked="dog")
     run["scenario"] |= {"classifier": "c", "codec": "codec", **change}
     said = words.measured(run, measured_report())
     assert sentence in said
     assert bool(sentence) is bool(said)
 
 
-def test_a_lucky_picture_does_not_pass_for_the_rule():
-    for run, accuracy, lucky in (
+@pytest.mark.parametrize(
+    ("run", "accuracy", "lucky"),
+    [
         (result(), 0.1, True),
         (result(), 0.6, False),
         (result(attacked="dog"), 0.1, False),
         (result(adversarial="cat"), 0.1, False),  # there was nothing to defend against
-    ):
-        run["scenario"] |= {"classifier": "c", "codec": "codec"}
-        reports = measured_report()
-        reports["c"]["cells"][1]["accuracy"] = accuracy
-        assert words.measured(run, reports).startswith(
-            "This is the exception. Measured" if lucky else "Measured"
-        )
+        (result(threat_model="adaptive"), 0.1, True),
+        (result(threat_model="adaptive", adversarial="cat"), 0.1, True),
+        (result(threat_model="adaptive", attacked="dog"), 0.1, False),
+    ],
+)
+def test_a_lucky_picture_does_not_pass_for_the_rule(run, accuracy, lucky):
+    run["scenario"] |= {"classifier": "c", "codec": "codec"}
+    reports = measured_report()
+    for cell in reports["c"]["cells"][1:]:
+        cell["accuracy"] = accuracy
+    assert words.measured(run, reports).startswith("This picture is an exception: on" if lucky else "On ")
 
 
 def test_both_attackers_in_one_sentence():
     sentence = words.comparison([result(), result(threat_model="adaptive", attacked="ship")])
     assert sentence == (
-        "Through ComDefend, the attacker who knows only the classifier ends at “cat” and the attacker who "
-        "knows both ends at “ship”. The original is “cat”."
+        "Through ComDefend, the picture of the attacker who knows only the classifier is read as “cat”, "
+        "that of the one who knows both as “ship”. The bare classifier reads the original as “cat”."
     )
 
 
