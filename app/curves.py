@@ -25,39 +25,41 @@ NAMES = {
 
 
 def robustness(report: dict[str, Any]) -> str:
-    """Accuracy against strength, one panel an attack, one line an attacker, with 95 % intervals.
+    """Accuracy against strength, one drawing an attack, one line an attacker, with 95 % intervals.
 
     Args:
         report: of the evaluation of one classifier.
     """
     cells = report["cells"]
-    attacks = list(dict.fromkeys(cell["attack"] for cell in cells if cell["epsilon"] is not None))
-    figure = Figure(figsize=(max(6.2, 2.6 * len(attacks)), 2.7), layout="constrained")
-    panels = figure.subplots(1, len(attacks), sharey=True, squeeze=False)[0]
+    attacks = dict.fromkeys(cell["attack"] for cell in cells if cell["epsilon"] is not None)
+    return f'<div class="curves">{"".join(_robustness(cells, attack) for attack in attacks)}</div>'
+
+
+def _robustness(cells: list[dict[str, Any]], attack: str) -> str:
+    figure = Figure(figsize=(3.6, 2.9), layout="constrained")
+    panel = figure.subplots()
     clean = {cell["defence"]: cell for cell in cells if cell["epsilon"] is None}
-    for panel, attack in zip(panels, attacks, strict=True):
-        for who, (colour, marker, style) in MARKS.items():
-            line = [clean["none" if who == "white-box" else "comdefend"]]
-            line += [c for c in cells if (c["attack"], c["threat_model"]) == (attack, who)]
-            if len(line) == 1:
-                continue
-            panel.errorbar(
-                [cell["epsilon"] or 0 for cell in line],
-                [100 * cell["accuracy"] for cell in line],
-                [
-                    [max(0, 100 * (cell["accuracy"] - cell["interval"][0])) for cell in line],
-                    [max(0, 100 * (cell["interval"][1] - cell["accuracy"])) for cell in line],
-                ],
-                color=colour, marker=marker, linestyle=style, markersize=4, capsize=2, label=NAMES[who],
-            )  # fmt: skip
-        panel.set_title(attack, fontsize=10)
-        panel.set_xlabel("strength, in 1/255")
-        _plain(panel)
-    panels[0].set_ylabel("accuracy, %")
-    panels[0].set_ylim(0, 100)
-    handles, labels = panels[0].get_legend_handles_labels()  # the same in all
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    return _svg(figure, f"Accuracy against strength under {', '.join(attacks)}: the table says the same.")
+    for who, (colour, marker, style) in MARKS.items():
+        line = [clean["none" if who == "white-box" else "comdefend"]]
+        line += [c for c in cells if (c["attack"], c["threat_model"]) == (attack, who)]
+        if len(line) == 1:
+            continue
+        panel.errorbar(
+            [cell["epsilon"] or 0 for cell in line],
+            [100 * cell["accuracy"] for cell in line],
+            [
+                [max(0, 100 * (cell["accuracy"] - cell["interval"][0])) for cell in line],
+                [max(0, 100 * (cell["interval"][1] - cell["accuracy"])) for cell in line],
+            ],
+            color=colour, marker=marker, linestyle=style, markersize=4, capsize=2, label=NAMES[who],
+        )  # fmt: skip
+    panel.set_title(attack, fontsize=10)
+    panel.set_xlabel("strength, in 1/255")
+    panel.set_ylabel("accuracy, %")
+    panel.set_ylim(0, 100)
+    panel.legend(frameon=False, fontsize=8)
+    _plain(panel)
+    return _svg(figure, f"Accuracy against strength under {attack}: the table says the same.")
 
 
 def training(record: dict[str, Any]) -> str:

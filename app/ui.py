@@ -315,14 +315,14 @@ def _explanations(lab: Lab) -> None:
             gr.HTML(drawing.networks(lab.codec(Scenario.codec).config))
         with gr.Column(min_width=300):
             gr.Markdown(f"## Where it fails\n{FAILS}")
-            for name, report in published().items():
-                with gr.Accordion(f"Measured: {name}", open=False):
-                    gr.HTML(curves.robustness(report))
-                    gr.Markdown(table(report))
-            trained = WEIGHTS / Scenario.codec
-            with gr.Accordion("How the codec was trained", open=False):
-                gr.HTML(curves.training(read_json(trained / "history.json")))
-                gr.Markdown(card_body(trained))
+    for name, report in published().items():
+        with gr.Accordion(f"Measured: {name}", open=False):
+            gr.HTML(curves.robustness(report))
+            gr.Markdown(table(report))
+    trained = WEIGHTS / Scenario.codec
+    with gr.Accordion("How the codec was trained", open=False):
+        gr.HTML(curves.training(read_json(trained / "history.json")))
+        gr.Markdown(card_body(trained))
 
 
 def _picture(title: str) -> gr.Image:
