@@ -44,6 +44,8 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return handler(*args, **kwargs)
+        except AttackCancelled:
+            raise gr.Error("This run was stopped.", print_exception=False) from None
         except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
             raise gr.Error(_sentence(error), print_exception=False) from error
         except WeightsError as error:
@@ -175,9 +177,9 @@ class Handlers:
         )
 
     @contextmanager
-    def _watching(self, request: gr.Request, progress: gr.Progress) -> Iterator[Watch]:
+    def _watching(self, request: gr.Request, progress: gr.Progress | None) -> Iterator[Watch]:
         """A watch on a visitor's run, by which :meth:`stop` and :meth:`leave` reach it."""
-        watch = Watch(_shown_on(progress), MAX_SECONDS)
+        watch = Watch(None if progress is None else _shown_on(progress), MAX_SECONDS)
         self._watches[request.session_hash] = watch
         try:
             yield watch
@@ -273,6 +275,7 @@ class Handlers:
         self,
         image: str | None,
         codec: str = Scenario.codec,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     ) -> tuple[Image.Image, str]:
         """Compress a picture of any shape to its binary code, and rebuild it."""
         picture = open_picture(image)
@@ -281,7 +284,8 @@ class Handlers:
                 f"This picture has {picture.width} x {picture.height} pixels; the codec takes up to "
                 f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
             )
-        code, rebuilt = self.lab.defend(full_size(picture), codec)
+        with self._watching(request, None) as watch:
+            code, rebuilt = self.lab.defend(full_size(picture), codec, watch)
         return to_picture(rebuilt), _file("code.npz", pack_code(code[0]))
 
     @answered

@@ -214,10 +214,11 @@ class Lab:
         with self._lock, torch.inference_mode():
             return self._predictions(model, model(x))[0]
 
-    def defend(self, x: Tensor, codec: str) -> tuple[Tensor, Tensor]:
+    def defend(self, x: Tensor, codec: str, watch: Watch | None = None) -> tuple[Tensor, Tensor]:
         """Code (1,12,H,W) and reconstruction (1,3,H,W) of pictures (1,3,H,W) in [0,1]."""
+        watch = watch or Watch()
         model = self.codec(codec)
-        with self._lock:
+        with self._turn(watch), interruptible(model, watch.check):
             code = model.compress(x.to(self.device))
             return code.cpu(), model.reconstruct(code).cpu()
 

@@ -23,6 +23,7 @@ def raising(error: Exception):
     [
         (ImageError("this file is no picture"), "This file is no picture."),
         (AttackError("PGD needs steps"), "PGD needs steps."),
+        (AttackCancelled(), "This run was stopped."),
         (WeightsError("a/model.safetensors is missing", "git checkout"),
          "A/model.safetensors is missing. Repair: git checkout"),
         (WeightsError("the weights could not be downloaded"),

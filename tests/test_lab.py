@@ -185,6 +185,16 @@ def test_a_run_that_waits_for_its_turn_can_be_stopped(lab, picture):
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 
 
+def test_defending_a_large_picture_can_be_stopped(lab):
+    watch = Watch()
+    watch.stop()
+    with pytest.raises(AttackCancelled):
+        lab.defend(torch.rand(1, 3, 300, 300), Scenario.codec, watch)
+    code, rebuilt = lab.defend(torch.rand(1, 3, 300, 300), Scenario.codec)
+    assert code.shape == (1, 12, 300, 300)
+    assert rebuilt.shape == (1, 3, 300, 300)
+
+
 def test_a_stop_takes_effect_inside_a_pass_forwards_and_backwards(classifier, codec):
     """A pass over a photograph takes seconds: too long to wait for its end."""
     model = DefendedClassifier(classifier, codec)
