@@ -138,6 +138,7 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     page.locator("#epsilon input[type=number]").fill("8")
     sentence = attack(page)
     assert "BIM (8/255, 10 steps) led the classifier from “frog” to" in sentence
+    check_pictures(page)
     said = page.locator("#strip .says").nth(2).inner_text()
 
     saved = {}
