@@ -16,10 +16,10 @@ from PIL import Image
 
 from app import figures, views, words
 from app.images import ImageError, encode, full_size, open_picture, to_picture
-from app.lab import AUTO, Lab, Outcome, Scenario, ScenarioError, Watch
+from app.lab import AUTO, Lab, Outcome, Scenario, ScenarioError, Watch, resolved
 from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, ThreatModel, find_attack
 from model.checkpoint import WeightsError
-from model.classifiers import UnknownClassifierError, classifier_for, find_classifier
+from model.classifiers import UnknownClassifierError, find_classifier
 from model.data import central_box
 from model.ops import pack_code
 
@@ -260,7 +260,7 @@ class Handlers:
         except ImageError as error:
             return status, str(error) if image else "", gr.update(visible=False), gr.skip()
         size: tuple[int, int] = picture.info["size"]
-        name = classifier_for(*size) if classifier == AUTO else classifier
+        name = resolved(classifier, size)
         config = find_classifier(name).config()
         box = central_box(*size, config.image_size, config.crop)
         preview = gr.update(visible=False)
@@ -292,7 +292,7 @@ class Handlers:
     def classify(self, image: str | None, classifier: str = AUTO) -> dict[str, Any]:
         """The bare classifier's five most probable classes."""
         picture = open_picture(image)
-        name = classifier_for(*picture.size) if classifier == AUTO else classifier
+        name = resolved(classifier, picture.size)
         return {"classifier": name, **asdict(self.lab.classify(picture, name))}
 
     @answered

@@ -39,6 +39,11 @@ AUTO = "auto"
 """In the place of a classifier's name: the one that suits the picture's size."""
 
 
+def resolved(classifier: str, size: tuple[int, int]) -> str:
+    """The name of the classifier that is meant for a picture of that size, in pixels."""
+    return classifier_for(*size) if classifier == AUTO else classifier
+
+
 class ScenarioError(ValueError):
     """A run was asked for something that is no choice; the message says what is."""
 
@@ -243,8 +248,7 @@ class Lab:
             WeightsError: weights are missing or damaged.
         """
         watch = watch or Watch()
-        if scenario.classifier == AUTO:
-            scenario = replace(scenario, classifier=classifier_for(*picture.size))
+        scenario = replace(scenario, classifier=resolved(scenario.classifier, picture.size))
         if scenario.threat_model not in THREAT_MODELS:
             raise ScenarioError(
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"

@@ -139,7 +139,8 @@ def controls_for(attack: str) -> tuple[dict[str, Any], ...]:
 
 def build_demo(lab: Lab) -> gr.Blocks:
     """The page over a lab. Theme and CSS are given to ``launch``, see :func:`launch_options`."""
-    handlers = Handlers(lab, published())
+    reports = published()
+    handlers = Handlers(lab, reports)
     with gr.Blocks(title="ComDefend lab", fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(INTRO, elem_id="intro")
         gallery = _examples()
@@ -153,7 +154,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
                 shown = _verdict()
                 with gr.Column(visible=False) as shown["results"]:
                     shown |= _strip() | _details() | _planes()
-                _explanations(lab)
+                _explanations(lab, reports)
         _wire_controls(handlers, gallery, upload, inputs, shown)
         demo.load(None, js=ON_LOAD)
         _wire_run(demo, handlers, inputs, shown, run, stop)
@@ -308,14 +309,14 @@ def _planes() -> Components:
     return shown
 
 
-def _explanations(lab: Lab) -> None:
+def _explanations(lab: Lab, reports: dict[str, Any]) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             gr.Markdown(f"## How it works\n{HOW}")
             gr.HTML(drawing.networks(lab.codec(Scenario.codec).config))
         with gr.Column(min_width=300):
             gr.Markdown(f"## Where it fails\n{FAILS}")
-    for name, report in published().items():
+    for name, report in reports.items():
         with gr.Accordion(f"Measured: {name}", open=False):
             gr.HTML(curves.robustness(report))
             gr.Markdown(table(report))

@@ -47,13 +47,18 @@ class ImageSet:
         """At most ``count`` pictures, evenly spaced, so that all classes stay represented."""
         if count >= len(self):
             return self
-        chosen = torch.linspace(0, len(self) - 1, count, device=self.images.device).long()
+        chosen = evenly_spaced(len(self), count).to(self.images.device)
         return type(self)(self.images[chosen], self.labels[chosen], self.classes)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pictures as floats in [0,1], shape (B,3,S,S), with their labels, in order."""
         for images, labels in zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True):
             yield to_float(images), labels
+
+
+def evenly_spaced(total: int, count: int) -> Tensor:
+    """Indices of ``count`` of ``total`` things that are sorted by class, shape (count,), int64."""
+    return torch.linspace(0, total - 1, count).long()
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from model.attacks import ATTACKS, AttackError, attack, find_attack
 from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
 from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, load_classifier
 from model.comdefend import ComDefend
-from model.data import DataError, ImageSet, load_folder, load_split, to_float
+from model.data import DataError, ImageSet, evenly_spaced, load_folder, load_split, to_float
 from model.device import DeviceError, choose_device, device_name
 from model.metrics import wilson_interval
 from model.train import EXIT_ERROR, EXIT_OK, positive
@@ -90,9 +90,8 @@ def cells(
     for defence, system in systems.items():
         standing = correct(system, x, labels)
         yield cell(NOBODY, "clean", None, defence, standing)
-    # The adaptive attacker's pictures are spread over all classes, as ImageSet.every does it.
     few = min(len(x), len(x) if plan.adaptive_images is None else plan.adaptive_images)
-    theirs = torch.linspace(0, len(x) - 1, few, device=x.device).long()
+    theirs = evenly_spaced(len(x), few).to(x.device)
     for epsilon in plan.epsilons:
         for name in plan.attacks:
             found = attacked(name, epsilon, classifier, x, labels, plan.seed)
