@@ -136,7 +136,8 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     upload(page, picture)
     expect(page.locator("#note")).to_contain_text("32 × 32 pixels, for the classifier cifar10")
     page.locator("#epsilon input[type=number]").fill("8")
-    assert page.locator("#picture img").bounding_box()["height"] > 100  # small ones are enlarged
+    fit = page.locator("#picture img").evaluate("e => getComputedStyle(e).objectFit")
+    assert fit == "contain"  # small ones are enlarged
     sentence = attack(page)
     assert "BIM (8/255, 10 steps) led the classifier from “frog” to" in sentence
     check_pictures(page)
