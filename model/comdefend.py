@@ -97,17 +97,24 @@ class ComDefend(
         return torch.sigmoid(self.rec(code))
 
     @torch.no_grad()
-    def compress(self, x: Tensor) -> Tensor:
+    def compress(self, x: Tensor, planes: int | None = None) -> Tensor:
         """Binary compact code of pictures.
 
         Args:
             x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
+            planes: how many planes are kept, i.e. bits per pixel, from 1 to 12; None keeps all. Only a codec
+                trained for it (``comdefend-cifar10-purify``) makes pictures of fewer.
 
         Returns:
-            Code, shape (B,12,H,W), uint8 of 0 and 1.
+            Code, shape (B,12,H,W), uint8 of 0 and 1; planes that are not kept are zero.
+
+        Raises:
+            ShapeError: ``x`` is no batch of pictures.
+            CodeError: there are not so many planes.
         """
         _check_pictures(x)
-        return tiled(lambda piece: (self.logits(piece) > 0).to(torch.uint8), x, self.com.depth)
+        code = tiled(lambda piece: (self.logits(piece) > 0).to(torch.uint8), x, self.com.depth)
+        return code if planes is None else ops.keep_planes(code, planes)
 
     @torch.no_grad()
     def reconstruct(self, code: Tensor) -> Tensor:
@@ -124,22 +131,26 @@ class ComDefend(
         dtype = next(self.parameters()).dtype
         return tiled(lambda piece: self.decode(piece.to(dtype)), code, self.rec.depth)
 
-    def forward(self, x: Tensor, surrogate: ops.Surrogate = "gaussian") -> Tensor:
-        """Compress and reconstruct; the values of ``reconstruct(compress(x))``.
+    def forward(
+        self, x: Tensor, surrogate: ops.Surrogate = "gaussian", planes: int | Tensor | None = None
+    ) -> Tensor:
+        """Compress and reconstruct; the values of ``reconstruct(compress(x, planes))``.
 
         Args:
             x: RGB pictures, shape (B,3,H,W), range [0,1].
             surrogate: whose gradient passes the threshold, see :func:`model.ops.soft_code`.
+            planes: how many planes of the code are kept, for all pictures or, int64 of shape (B,), for each.
 
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
         _check_pictures(x)
+        kept = self.planes if planes is None else planes
         if not torch.is_grad_enabled():
-            return self.reconstruct(self.compress(x))
+            return self.reconstruct(ops.keep_planes(self.compress(x), kept))
         width = self.config.surrogate_width
         code = tiled(lambda piece: ops.binarise(self.logits(piece), width, surrogate), x, self.com.depth)
-        return tiled(self.decode, code, self.rec.depth)
+        return tiled(self.decode, ops.keep_planes(code, kept), self.rec.depth)
 
     @torch.no_grad()
     def measure_surrogate(self, x: Tensor) -> None:
@@ -162,5 +173,5 @@ def _check_pictures(x: Tensor) -> None:
         raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
 
 
-CODECS: tuple[str, ...] = ("comdefend-cifar10",)
+CODECS: tuple[str, ...] = ("comdefend-cifar10", "comdefend-cifar10-purify")
 """Names of the trained codecs, folders under ``weights/``."""

@@ -14,7 +14,7 @@ SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
 
 
 class CodeError(ValueError):
-    """A packed code is damaged or has an impossible shape."""
+    """A code is damaged, or has an impossible shape or number of planes."""
 
 
 def noisy_code(logits: Tensor, sigma: float, generator: torch.Generator | None = None) -> Tensor:
@@ -68,6 +68,24 @@ def binarise(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") ->
     soft = soft_code(logits, width, surrogate)
     # In this order the sum is exact: (soft - soft) is 0, whereas soft + (hard - soft) may round.
     return hard + (soft - soft.detach())
+
+
+def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:
+    """The code with only its first planes; the others are zero.
+
+    Args:
+        code: shape (B,K,H,W).
+        planes: how many are kept, from 1 to K; for all pictures, or for each, int64 of shape (B,).
+
+    Returns:
+        Shape (B,K,H,W), dtype of ``code``.
+    """
+    total = code.shape[1]
+    if isinstance(planes, int) and not 1 <= planes <= total:
+        raise CodeError(f"planes must be from 1 to {total}, got {planes}")
+    index = torch.arange(total, device=code.device)
+    kept = index < torch.as_tensor(planes, device=code.device).view(-1, 1)  # (1 or B,K)
+    return code * kept[:, :, None, None].to(code.dtype)
 
 
 def pack_code(code: Tensor) -> bytes:

@@ -355,6 +355,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
     group.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     group.add_argument("--force", action="store_true", help="replace even better weights")
+    group.add_argument("--without", action="append", metavar="INGREDIENT",
+                       help="leave an ingredient of the recipe out (for ablations)")  # fmt: skip
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
@@ -412,6 +414,16 @@ def _train(args: argparse.Namespace, command: str) -> int:
     return EXIT_OK if install(run, train, test, out, args.force) else EXIT_KEPT_OLD
 
 
+def _variant(args: argparse.Namespace) -> tuple[str, ...]:
+    """How the run is to depart from its task's recipe."""
+    known = TASKS[args.train].variants
+    asked = [f"without {name}" for name in args.without or ()]
+    for name in asked:
+        if name not in known:
+            raise TrainingError(f"the {args.train} recipe knows no {name!r}; it knows {sorted(known)}")
+    return tuple(sorted(set(asked)))
+
+
 def _check_out(out: Path) -> None:
     """Refuse a folder that is there already and is no model's: it would be replaced."""
     if not out.exists():
@@ -442,9 +454,10 @@ def _begun(
         seed=seed,
         precision=args.precision or default_precision,
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
+        variant=_variant(args),
     )
     torch.manual_seed(seed)
-    task = kind(train)
+    task = kind(train, recipe.variant)
     task.model.to(memory_format=torch.channels_last).to(device)
     batches = Batches(len(train), recipe.batch_size, seed)
     if recipe.max_minutes:
@@ -474,6 +487,7 @@ def _resumed(
         "max_minutes": args.max_minutes,
         "seed": args.seed,
         "precision": args.precision,
+        "variant": _variant(args) or None,
     }
     if recipe.task != args.train:
         raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {args.train!r}")
@@ -487,7 +501,7 @@ def _resumed(
         raise TrainingError(f"{path} holds a run for {state['identity']['out']}, not for {identity['out']}")
     if state["identity"]["data"] != identity["data"]:
         raise TrainingError(f"{path} holds a run on other training pictures than these")
-    task = TASKS[recipe.task](train)
+    task = TASKS[recipe.task](train, recipe.variant)
     if task.model.config.to_dict() != state["model_config"]:
         raise TrainingError(f"{path} holds a run of another network than today's")
     task.model.to(memory_format=torch.channels_last).to(device)

@@ -1,0 +1,21 @@
+"""What is trained: one task per kind of model, with its loss, its defaults and its score."""
+
+from model.recipes.classifier import ClassifierTask
+from model.recipes.codec import CodecTask
+from model.recipes.purify import PurifyTask
+from model.recipes.task import Recipe, Stage, Step, Task, learning_rate_factor, stage_at
+
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (CodecTask, PurifyTask, ClassifierTask)}
+
+__all__ = [
+    "TASKS",
+    "ClassifierTask",
+    "CodecTask",
+    "PurifyTask",
+    "Recipe",
+    "Stage",
+    "Step",
+    "Task",
+    "learning_rate_factor",
+    "stage_at",
+]

@@ -1,0 +1,107 @@
+"""What every kind of training has: a recipe, stages, and a task with its loss, defaults and score."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import Pretrained
+from model.config import Config
+from model.data import ImageSet
+
+
+@dataclass(frozen=True)
+class Recipe(Config):
+    """The numbers that fix a run. They are kept in its checkpoint and in the model card."""
+
+    task: str
+    batch_size: int
+    learning_rate: float
+    epochs: float | None
+    max_minutes: float | None
+    seed: int
+    precision: str
+    data: str
+    variant: tuple[str, ...] = ()
+    """Ways in which the run departs from its task's recipe, see ``Task.variants``."""
+
+
+class Stage(NamedTuple):
+    """A part of the run in which every step costs the same."""
+
+    share: float
+    """Of the run's steps."""
+    size: int
+    """Side of the training crops, in pixels."""
+
+
+class Step(NamedTuple):
+    """One training step's result."""
+
+    loss: Tensor
+    """The scalar to be minimised."""
+    shown: dict[str, Tensor]
+    """Named scalars for the progress bar."""
+
+
+class Task(ABC):
+    """What :func:`model.train.fit` needs to know of the thing that it trains."""
+
+    name: ClassVar[str]
+    default_out: ClassVar[str]
+    batch_size: ClassVar[int]
+    learning_rate: ClassVar[float]
+    epochs: ClassVar[int]
+    score: ClassVar[str]
+    max_grad_norm: ClassVar[float]
+    stages: ClassVar[tuple[Stage, ...]]
+    variants: ClassVar[dict[str, str]] = {}
+    """Departures from the recipe that the task knows, and what they are."""
+    model: Pretrained
+
+    @abstractmethod
+    def __init__(self, data: ImageSet, variant: Collection[str] = ()) -> None:
+        """Make the model that training starts from, for these classes and sizes.
+
+        Args:
+            data: the training pictures.
+            variant: some of ``variants``.
+        """
+
+    @abstractmethod
+    def floor(self) -> float:
+        """The score under which a run got nowhere."""
+
+    @abstractmethod
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        """A fresh optimiser of the model's parameters."""
+
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
+        """Loss of one batch: ``images`` uint8 (B,3,S,S), ``progress`` of the run in [0,1)."""
+
+    def finish(self, data: ImageSet) -> None:  # noqa: B027 - most tasks have nothing to do
+        """What is left to do with the trained model before it is saved; ``data`` is the training's."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
+        """Figures on ``data``, among them ``score``."""
+
+
+def stage_at(stages: Iterable[Stage], progress: float) -> Stage:
+    """The stage that a run is in."""
+    end = 0.0
+    for stage in stages:
+        end += stage.share
+        if progress < end - 1e-9:
+            return stage
+    return stage
+
+
+def learning_rate_factor(progress: float, warmup: float = 0.03) -> float:
+    """Linear warm-up, then half a cosine down to zero; ``progress`` in [0,1)."""
+    return min(1.0, progress / warmup) * 0.5 * (1 + math.cos(math.pi * progress))
