@@ -55,16 +55,18 @@ def serve(args: argparse.Namespace) -> int:
     import threading
 
     from app.images import open_picture
-    from app.lab import Lab, Scenario
+    from app.lab import Lab
     from app.settings import Settings
     from app.ui import build_demo, example_pictures, launch_options
     from model.checkpoint import WeightsError
+    from model.comdefend import CODECS
     from model.device import DeviceError
 
     try:
         settings = Settings.collect(args.host, args.port, args.device, args.share)
         lab = Lab(settings.device)
-        lab.codec(Scenario.codec)
+        for name in CODECS:
+            lab.codec(name)
         lab.classifier("cifar10")
         demo = build_demo(lab)
     except WeightsError as error:

@@ -19,13 +19,15 @@ import torch
 from torch import Tensor
 
 from app.images import open_picture
-from app.lab import Lab, Scenario
+from app.lab import FAITHFUL, Lab, Scenario
 from app.ui import EXAMPLES
 from app.views import PAIRS
 from model.attacks import ATTACKS
 from model.checkpoint import REPOSITORY
-from model.comdefend import ComDefend
+from model.comdefend import CODECS, ComDefend
+from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
+from model.evaluate.systems import ready
 
 START_LIMIT_SECONDS = 120
 BATCH = 16
@@ -137,7 +139,7 @@ def _interaction_seconds(page: PageClient) -> dict[str, float]:
     choices = list(PAIRS)
     page.run(
         "attack", picture, default.classifier, "FGSM", default.threat_model, default.epsilon, None, "", 0,
-        default.codec, choices[0],
+        default.codec, None, choices[0],
     )  # fmt: skip
     actions = {
         "choosing a picture": lambda: page.trigger(
@@ -177,6 +179,22 @@ def codec_speeds(codec: ComDefend, device: torch.device, count: int = 64) -> tup
     return count / median_seconds(in_batches), count / median_seconds(one_by_one, repeats=3)
 
 
+def defence_milliseconds(device: torch.device, count: int = 64) -> dict[str, float]:
+    """What each defence costs for a picture of 32x32 pixels, in batches, by name."""
+    batches = torch.rand(count, 3, 32, 32, device=device).split(BATCH)
+    found = {}
+    for name in (*CODECS, *(name for name in DEFENCES if name != "none")):
+        defence = ready(load_defence(name).to(device))
+
+        def defend_all(defence: Defence = defence) -> None:
+            for batch in batches:
+                defence(batch).sum().item()  # a GPU answers when it is asked for a value
+
+        with torch.no_grad():
+            found[name] = 1000 * median_seconds(defend_all) / count
+    return found
+
+
 def main(device: str = "auto") -> int:
     """Measure, and print a table; the exit status."""
     rows: list[tuple[str, str]] = []
@@ -196,12 +214,14 @@ def main(device: str = "auto") -> int:
         ):
             seconds = run_seconds(lab, picture, scenario)
             rows.append((f"{what}, {scenario.threat_model}", f"{seconds:.2f} s"))
-    fast, naive = codec_speeds(lab.codec(Scenario.codec), lab.device)
+    fast, naive = codec_speeds(lab.codec(FAITHFUL), lab.device)
     rows += [
         (f"Codec, 32x32, batches of {BATCH}, channels-last", f"{fast:.0f} pictures/s"),
         ("The same network, one at a time, contiguous, float32", f"{naive:.0f} pictures/s"),
         ("Ratio of the two", f"{fast / naive:.2f}"),
     ]
+    for name, milliseconds in defence_milliseconds(lab.device).items():
+        rows.append((f"Defence `{name}`, 32x32", f"{milliseconds:.2f} ms/picture"))
     cores = torch.get_num_threads()
     print(f"On {device_name(lab.device)}, {cores} threads, torch {torch.__version__}; medians.\n")
     print("| what | measured |\n|---|---|")

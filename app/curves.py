@@ -1,97 +1,65 @@
-"""Curves of what was measured, as SVG that takes the page's own text colour."""
+"""Drawings of what was measured, as SVG that takes the page's own text colour."""
 
 import hashlib
 import html
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK = "#000000"
-"""Drawn in this colour, and shown in the page's: ``currentColor``."""
-MARKS = {
-    "white-box": ("#8b8b8b", "s", ":"),
-    "grey-box": ("#3b82f6", "o", "-"),
-    "adaptive": ("#f97316", "^", "-"),
+INK, PAPER = "#000000", "#ffffff"
+"""Drawn in these colours, and shown in the page's: ``currentColor``, and nothing."""
+
+
+SCORES = {
+    "agreement": "agreement under noise",
+    "psnr_db": "PSNR with hard codes, dB",
+    "accuracy": "accuracy",
 }
-NAMES = {
-    "white-box": "undefended (white-box)",
-    "grey-box": "ComDefend (grey-box)",
-    "adaptive": "ComDefend (adaptive)",
-}
-
-
-def robustness(report: dict[str, Any]) -> str:
-    """Accuracy against strength, one drawing an attack, one line an attacker, with 95 % intervals.
-
-    Args:
-        report: of the evaluation of one classifier.
-    """
-    cells = report["cells"]
-    attacks = dict.fromkeys(cell["attack"] for cell in cells if cell["epsilon"] is not None)
-    return f'<div class="curves">{"".join(_robustness(cells, attack) for attack in attacks)}</div>'
-
-
-def _robustness(cells: list[dict[str, Any]], attack: str) -> str:
-    figure = Figure(figsize=(3.6, 2.9), layout="constrained")
-    panel = figure.subplots()
-    clean = {cell["defence"]: cell for cell in cells if cell["epsilon"] is None}
-    for who, (colour, marker, style) in MARKS.items():
-        line = [clean["none" if who == "white-box" else "comdefend"]]
-        line += [c for c in cells if (c["attack"], c["threat_model"]) == (attack, who)]
-        if len(line) == 1:
-            continue
-        panel.errorbar(
-            [cell["epsilon"] or 0 for cell in line],
-            [100 * cell["accuracy"] for cell in line],
-            [
-                [max(0, 100 * (cell["accuracy"] - cell["interval"][0])) for cell in line],
-                [max(0, 100 * (cell["interval"][1] - cell["accuracy"])) for cell in line],
-            ],
-            color=colour, marker=marker, linestyle=style, markersize=4, capsize=2, label=NAMES[who],
-        )  # fmt: skip
-    panel.set_title(attack, fontsize=10)
-    panel.set_xlabel("strength, in 1/255")
-    panel.set_ylabel("accuracy, %")
-    panel.set_ylim(0, 100)
-    panel.legend(frameon=False, fontsize=8)
-    _plain(panel)
-    return _svg(figure, f"Accuracy against strength under {attack}: the table says the same.")
+"""What a run was scored by, and how the axis is called."""
 
 
 def training(record: dict[str, Any]) -> str:
     """The score on the test pictures over the epochs of a run."""
     epochs = record["epochs"]
-    score = "psnr_db" if "psnr_db" in epochs[0] else "accuracy"
+    score = next(name for name in SCORES if name in epochs[0])
     figure = Figure(figsize=(4.6, 2.4), layout="constrained")
     panel = figure.subplots()
     panel.plot([epoch["epoch"] for epoch in epochs], [epoch[score] for epoch in epochs],
                color="#3b82f6", marker="o", markersize=4)  # fmt: skip
     panel.set_xlabel("epoch")
-    panel.set_ylabel("PSNR with hard codes, dB" if score == "psnr_db" else "accuracy")
-    _plain(panel)
-    first, last = epochs[0][score], epochs[-1][score]
-    return _svg(figure, f"From {first:.3g} after the first epoch to {last:.3g} at the end.")
-
-
-def _plain(panel: Axes) -> None:
+    panel.set_ylabel(SCORES[score])
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(labelsize=9)
     panel.grid(alpha=0.2, color=INK)
-
-
-def _svg(figure: Figure, alt: str) -> str:
-    figure.patch.set_alpha(0)
-    for panel in figure.axes:
-        panel.patch.set_alpha(0)
+    first, last = epochs[0][score], epochs[-1][score]
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none"}):  # text stays text
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    return inline(buffer.getvalue(), f"From {first:.3g} after the first epoch to {last:.3g} at the end.")
+
+
+ALTS = {
+    "accuracy": "Accuracy against strength, grey-box and adaptive: the tables say the same.",
+    "bits": "Share of code bits that an attack and that noise flip, against strength.",
+    "dial": "Accuracy against the number of planes of the code that are kept.",
+}
+"""The drawings of a report, in the order in which they are shown, and what they show."""
+
+
+def of_report(folder: Path) -> str:
+    """The drawings of a published report, those that there are."""
+    drawn = [(folder / f"{name}.svg", alt) for name, alt in ALTS.items()]
+    shown = "".join(inline(path.read_text(encoding="utf-8"), alt) for path, alt in drawn if path.is_file())
+    return f'<div class="curves">{shown}</div>'
+
+
+def inline(text: str, alt: str) -> str:
+    """An SVG file of matplotlib's as a part of a page, in whose colours it is drawn."""
+    text = text[text.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "none")
     # Inline in a page, its style sheet and its ids would be the whole page's.
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     own = hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -118,15 +118,18 @@ class Handlers:
         target: str | None = None,
         seed: float = Scenario.seed,
         codec: str = Scenario.codec,
+        planes: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> RunResult:
         """Attack a picture, and look at it with and without ComDefend.
 
         ``steps`` None means the attack's own default; ``epsilon`` is in 1/255; ``target`` is the name of
-        a class. ``/scenarios`` has all choices.
+        a class; ``planes`` is how many planes of the code are kept, None all. ``/scenarios`` has all choices.
         """
-        scenario = make_scenario(classifier, attack, threat_model, epsilon, steps, target, seed, codec)
+        scenario = make_scenario(
+            classifier, attack, threat_model, epsilon, steps, target, seed, codec, planes
+        )
         with self._watching(request, progress) as watch:
             outcome = self.lab.run(open_picture(image), scenario, watch)
         return RunResult(
@@ -149,6 +152,7 @@ class Handlers:
         target: str | None,
         seed: float,
         codec: str,
+        planes: float,
         pair: str,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
@@ -162,7 +166,9 @@ class Handlers:
                 outcomes = [
                     self.lab.run(
                         picture,
-                        make_scenario(classifier, attack, knowledge, epsilon, steps, target, seed, codec),
+                        make_scenario(
+                            classifier, attack, knowledge, epsilon, steps, target, seed, codec, planes
+                        ),
                         watch,
                     )
                     for knowledge in threat_models
@@ -275,9 +281,11 @@ class Handlers:
         self,
         image: str | None,
         codec: str = Scenario.codec,
+        planes: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     ) -> tuple[Image.Image, str]:
         """Compress a picture of any shape to its binary code, and rebuild it."""
+        kept = None if planes is None else whole(planes, "Planes")
         picture = open_picture(image)
         if picture.width * picture.height > MAX_CODEC_PIXELS:
             raise ImageError(
@@ -285,7 +293,7 @@ class Handlers:
                 f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
             )
         with self._watching(request, None) as watch:
-            code, rebuilt = self.lab.defend(full_size(picture), codec, watch)
+            code, rebuilt = self.lab.defend(full_size(picture), codec, kept, watch)
         return to_picture(rebuilt), _file("code.npz", pack_code(code[0]))
 
     @answered
@@ -328,6 +336,7 @@ def make_scenario(
     target: str | None,
     seed: float | None,
     codec: str,
+    planes: float | None,
 ) -> Scenario:
     """A scenario from what the components hold.
 
@@ -343,6 +352,7 @@ def make_scenario(
         steps=whole(_or(steps, spec.default_steps), spec.steps_label) if spec.has_steps else None,
         target=target or None,
         seed=whole(_or(seed, 0), "Seed"),
+        planes=None if planes is None else whole(planes, "Planes"),
     )
 
 

@@ -28,20 +28,31 @@ from model.attacks import (
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, find_classifier
 from model.comdefend import CODECS
+from model.config import CodecConfig
+from model.defences import Codec
 from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
 from model.ops import pack_code
+
+FAITHFUL, PURIFY = CODECS
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
 
 AUTO = "auto"
-"""In the place of a classifier's name: the one that suits the picture's size."""
+"""In the place of a classifier's or a codec's name: the one that suits the picture's size."""
 
 
 def resolved(classifier: str, size: tuple[int, int]) -> str:
     """The name of the classifier that is meant for a picture of that size, in pixels."""
     return classifier_for(*size) if classifier == AUTO else classifier
+
+
+def resolved_codec(codec: str, classifier: str) -> str:
+    """The name of the codec that is meant before a classifier: the one that defends it better."""
+    if codec != AUTO:
+        return codec
+    return PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL
 
 
 class ScenarioError(ValueError):
@@ -88,17 +99,19 @@ class Watch:
 class Scenario:
     """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none.
 
-    ``classifier`` may be ``auto``; the scenario of an outcome names the one that it was.
+    ``classifier`` and ``codec`` may be ``auto``; the scenario of an outcome names what they were.
+    ``planes`` is how many planes of the code are kept; None keeps all.
     """
 
     classifier: str = AUTO
-    codec: str = "comdefend-cifar10"
+    codec: str = AUTO
     attack: str = "BIM"
     threat_model: ThreatModel = "grey-box"
     epsilon: float | None = 4
     steps: int | None = 10
     target: str | None = None
     seed: int = 0
+    planes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that one run found. Pictures have shape (1,3,H,W), codes (1,12,H,W)."""
+    """All that one run found. Pictures have shape (1,3,H,W), codes (1,K,H,W), K planes being kept."""
 
     scenario: Scenario
     original: Tensor
@@ -189,6 +202,7 @@ class Lab:
         return {
             "classifiers": {name: list(source.config().classes) for name, source in CLASSIFIERS.items()},
             "codecs": list(CODECS),
+            "planes": {"min": 1, "max": CodecConfig().planes, "default": CodecConfig().planes},
             "threat_models": list(THREAT_MODELS),
             "attacks": {
                 spec.name: {
@@ -219,13 +233,22 @@ class Lab:
         with self._lock, torch.inference_mode():
             return self._predictions(model, model(x))[0]
 
-    def defend(self, x: Tensor, codec: str, watch: Watch | None = None) -> tuple[Tensor, Tensor]:
-        """Code (1,12,H,W) and reconstruction (1,3,H,W) of pictures (1,3,H,W) in [0,1]."""
+    def defend(
+        self, x: Tensor, codec: str = AUTO, planes: int | None = None, watch: Watch | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Code (1,K,H,W) of the planes that are kept, and reconstruction (1,3,H,W), of (1,3,H,W) in [0,1]."""
         watch = watch or Watch()
+        height, width = x.shape[-2:]
+        defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
+        with self._turn(watch), interruptible(defence, watch.check):
+            code = defence.codec.compress(x.to(self.device), defence.planes)
+            return code[:, :planes].cpu(), defence.codec.reconstruct(code).cpu()
+
+    def _defence(self, codec: str, planes: int | None) -> Codec:
         model = self.codec(codec)
-        with self._turn(watch), interruptible(model, watch.check):
-            code = model.compress(x.to(self.device))
-            return code.cpu(), model.reconstruct(code).cpu()
+        if planes is not None and not 1 <= planes <= model.planes:
+            raise ScenarioError(f"the code has 1 to {model.planes} planes to keep, not {planes}")
+        return Codec(model, planes)
 
     def run(
         self,
@@ -248,19 +271,23 @@ class Lab:
             WeightsError: weights are missing or damaged.
         """
         watch = watch or Watch()
-        scenario = replace(scenario, classifier=resolved(scenario.classifier, picture.size))
+        name = resolved(scenario.classifier, picture.size)
+        scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
+        if scenario.planes == self.codec(scenario.codec).planes:
+            scenario = replace(scenario, planes=None)
         if scenario.threat_model not in THREAT_MODELS:
             raise ScenarioError(
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
             )
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
-        codec = self.codec(scenario.codec)
+        defence = self._defence(scenario.codec, scenario.planes)
+        codec = defence.codec
         classifier = self.classifier(scenario.classifier, watch)
         target = _target_index(scenario, classifier)
         config = classifier.config
         original = prepare(picture, config.image_size, config.crop).to(self.device)
         adaptive = scenario.threat_model == "adaptive"
-        system = DefendedClassifier(classifier, codec) if adaptive else classifier
+        system = DefendedClassifier(classifier, defence) if adaptive else classifier
 
         everything = torch.nn.ModuleList((classifier, codec))
         with self._turn(watch), interruptible(everything, watch.check):
@@ -291,7 +318,7 @@ class Lab:
             # a bit of the code. So anyone who repeats this on the downloaded PNG gets the same.
             pair = [original, adversarial]
             with self._timed("compress", timings):
-                codes = [codec.compress(x) for x in pair]
+                codes = [codec.compress(x, scenario.planes) for x in pair]
             with self._timed("reconstruct", timings):
                 rebuilt = [codec.reconstruct(code) for code in codes]
             with self._timed("classify", timings), torch.inference_mode():
@@ -304,7 +331,7 @@ class Lab:
         if scenario.target is not None:
             succeeded = after.label == scenario.target
         original, adversarial, clean, defended, code, attacked_code = (
-            tensor.cpu() for tensor in (*pair, *rebuilt, *codes)
+            tensor.cpu() for tensor in (*pair, *rebuilt, *(code[:, : scenario.planes] for code in codes))
         )
         delta = adversarial - original
         return Outcome(

@@ -8,13 +8,15 @@ import gradio as gr
 from app import curves, drawing, views
 from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
 from app.handlers import BOTH, READY, AttackView, Handlers
-from app.lab import AUTO, Lab, Scenario
+from app.lab import AUTO, FAITHFUL, Lab, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
 from model.checkpoint import WEIGHTS, read_json
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
-from model.evaluate import published, table
+from model.config import CodecConfig
+from model.evaluate import REPORTS, published, table
+from model.evaluate.markdown import failed_checks, markdown
 
 EXAMPLES = Path(__file__).parent / "examples"
 FIRST = "espresso"
@@ -22,8 +24,10 @@ CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 Components = dict[str, Any]
 
+CODE_PLANES = CodecConfig().planes
+
 RUN_INPUTS = (
-    "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec"
+    "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec", "planes"
 )  # fmt: skip
 """The controls, in the order of the parameters of ``Handlers.run``."""
 
@@ -56,7 +60,8 @@ FAILS = """
 - **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
   it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
 - **Against all but the weakest perturbations.** A code that rebuilds a picture well rebuilds its
-  perturbation, too: what it loses is only what it cannot represent. How little that is, the tables below say.
+  perturbation, too: what it loses is only what it cannot represent. How little
+  that is, the second tab says.
 - **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
   to the border between two classes can fall to the other side.
 - **Against other things than small perturbations:** stickers, rotations, other pictures.
@@ -143,18 +148,24 @@ def build_demo(lab: Lab) -> gr.Blocks:
     handlers = Handlers(lab, reports)
     with gr.Blocks(title="ComDefend lab", fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(INTRO, elem_id="intro")
-        gallery = _examples()
-        with gr.Row():
-            with gr.Column(scale=1, min_width=300):
-                upload, inputs = _controls(handlers)
-                with gr.Row(elem_id="actions"):
-                    run = gr.Button("Attack it", variant="primary", elem_id="run", min_width=120)
-                    stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=80, visible=False)
-            with gr.Column(scale=3, min_width=320):
-                shown = _verdict()
-                with gr.Column(visible=False) as shown["results"]:
-                    shown |= _strip() | _details() | _planes()
-                _explanations(lab, reports)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Attack a picture"):
+                gallery = _examples()
+                with gr.Row():
+                    with gr.Column(scale=1, min_width=300):
+                        upload, inputs = _controls(handlers)
+                        with gr.Row(elem_id="actions"):
+                            run = gr.Button("Attack it", variant="primary", elem_id="run", min_width=120)
+                            stop = gr.Button(
+                                "Stop", variant="stop", elem_id="stop", min_width=80, visible=False
+                            )
+                    with gr.Column(scale=3, min_width=320):
+                        shown = _verdict()
+                        with gr.Column(visible=False) as shown["results"]:
+                            shown |= _strip() | _details() | _planes()
+                        _explanations(lab)
+            with gr.Tab("How well it defends", elem_id="report"):
+                _reports(reports)
         _wire_controls(handlers, gallery, upload, inputs, shown)
         demo.load(None, js=ON_LOAD)
         _wire_run(demo, handlers, inputs, shown, run, stop)
@@ -217,8 +228,23 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
             label="Classifier",
             elem_id="classifier",
         ),
-        # A choice of one is no choice.
-        "codec": FreeDropdown(list(CODECS), value=default.codec, label="Codec", visible=len(CODECS) > 1),
+        "codec": FreeDropdown(
+            [
+                ("Automatic, the better one", AUTO),
+                *((f"{name}: {about}", name) for name, about in CODECS.items()),
+            ],
+            value=default.codec,
+            label="Codec",
+            elem_id="codec",
+        ),
+        "planes": FreeSlider(
+            1,
+            CODE_PLANES,
+            value=CODE_PLANES,
+            step=1,
+            label="Planes of the code that are kept",
+            elem_id="kept",
+        ),
     }
     with gr.Row():
         inputs["attack"] = FreeDropdown(
@@ -309,21 +335,41 @@ def _planes() -> Components:
     return shown
 
 
-def _explanations(lab: Lab, reports: dict[str, Any]) -> None:
+def _explanations(lab: Lab) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             gr.Markdown(f"## How it works\n{HOW}")
-            gr.HTML(drawing.networks(lab.codec(Scenario.codec).config))
+            gr.HTML(drawing.networks(lab.codec(FAITHFUL).config))
         with gr.Column(min_width=300):
             gr.Markdown(f"## Where it fails\n{FAILS}")
+    for name, about in CODECS.items():
+        with gr.Accordion(f"How the codec was trained: {name}, {about}", open=False):
+            gr.HTML(curves.training(read_json(WEIGHTS / name / "history.json")))
+            gr.Markdown(card_body(WEIGHTS / name))
+
+
+def _reports(reports: dict[str, Any]) -> None:
+    """What was measured on many pictures, worst first."""
     for name, report in reports.items():
-        with gr.Accordion(f"Measured: {name}", open=False):
-            gr.HTML(curves.robustness(report))
-            gr.Markdown(table(report))
-    trained = WEIGHTS / Scenario.codec
-    with gr.Accordion("How the codec was trained", open=False):
-        gr.HTML(curves.training(read_json(trained / "history.json")))
-        gr.Markdown(card_body(trained))
+        gr.Markdown(f"## `{name}`: {report['about']}")
+        for failed in failed_checks(report):
+            gr.Markdown(f"**A check of the evaluation failed:** {failed}")
+        gr.Markdown(table(report), elem_classes="report")
+        gr.HTML(curves.of_report(REPORTS / name))
+        sheet = REPORTS / name / "examples.png"
+        if sheet.is_file():
+            gr.Image(
+                str(sheet),
+                label="What each codec makes of eight test pictures, attacked and not",
+                alt_text="A sheet of test pictures: clean and attacked, each before and after each codec",
+                format="png",
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_classes="pixels",
+            )
+        with gr.Accordion(f"All figures, checks and hyper-parameters: {name}", open=False):
+            _, _, everything = markdown(report).partition("\n## ")
+            gr.Markdown(f"## {everything}", elem_classes="report")
 
 
 def _picture(title: str) -> gr.Image:
@@ -416,7 +462,11 @@ def _wire_api(handlers: Handlers) -> None:
     default = Scenario()
     upload = PictureFile(visible=False, type="filepath", label="Picture")
     classifier = choice("Classifier", [AUTO, *CLASSIFIERS], default.classifier)
-    codec = choice("Codec", list(CODECS), default.codec)
+    codec = choice("Codec", [AUTO, *CODECS], default.codec)
+
+    def planes() -> FreeNumber:
+        return FreeNumber(None, visible=False, label=f"Planes kept, 1 to {CODE_PLANES}; None: all")
+
     trigger.click(
         handlers.run,
         [
@@ -430,6 +480,7 @@ def _wire_api(handlers: Handlers) -> None:
             gr.Textbox(None, visible=False, label="Target, the name of a class; None: any other"),
             FreeNumber(default.seed, visible=False, label="Seed"),
             codec,
+            planes(),
         ],
         [
             picture("Original"), picture("Adversarial"), picture("Reconstruction"), packed(),
@@ -440,7 +491,7 @@ def _wire_api(handlers: Handlers) -> None:
     )  # fmt: skip
     trigger.click(
         handlers.defend,
-        [upload, codec],
+        [upload, codec, planes()],
         [picture("Reconstruction"), packed()],
         api_name="defend",
         **MODEL_QUEUE,

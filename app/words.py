@@ -3,6 +3,7 @@
 from typing import Any
 
 from model.config import ClassifierConfig
+from model.evaluate.markdown import find
 
 
 def strength(scenario: dict[str, Any]) -> str:
@@ -108,15 +109,15 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     """
     scenario, verdict = result["scenario"], result["verdict"]
     report = reports.get(scenario["classifier"])
-    if report is None or scenario["codec"] not in report["weights"] or scenario["target"] is not None:
+    if report is None or scenario["planes"] is not None or scenario["target"] is not None:
         return ""
-    found = {
-        (cell["threat_model"], cell["defence"]): cell
+    found = [
+        cell
         for cell in report["cells"]
         if all(cell[name] == scenario[name] for name in ("attack", "epsilon", "steps"))
-    }
-    with_codec = found.get((scenario["threat_model"], "comdefend"))
-    without = found.get(("white-box", "none"))
+    ]
+    with_codec = find(found, threat_model=scenario["threat_model"], defence=scenario["codec"])
+    without = find(found, threat_model="white-box", defence="none")
     if with_codec is None or without is None:
         return ""
     of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"

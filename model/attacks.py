@@ -176,11 +176,79 @@ ATTACKS: dict[str, AttackSpec] = {
 }
 
 
+def _auto_attack(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
+    """AutoAttack's four, each on what the ones before it left; torchattacks' own takes ten steps only."""
+    lib, classes = _torchattacks(), _count_classes(model)
+    return lib.MultiAttack(
+        [
+            lib.APGD(model, eps=epsilon, steps=steps, seed=seed, loss="ce"),
+            lib.APGDT(model, eps=epsilon, steps=steps, seed=seed, n_classes=classes),
+            lib.FAB(model, eps=epsilon, steps=steps, seed=seed, multi_targeted=True, n_classes=classes),
+            lib.Square(model, eps=epsilon, n_queries=50 * steps, seed=seed),
+        ]
+    )
+
+
+def _auto_attack_rand(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
+    """AutoAttack's two for randomised defences."""
+    lib = _torchattacks()
+    return lib.MultiAttack(
+        [
+            lib.APGD(model, eps=epsilon, steps=steps, seed=seed, loss=loss, eot_iter=20)
+            for loss in ("ce", "dlr")
+        ]
+    )
+
+
+def _count_classes(model: nn.Module) -> int:
+    with torch.no_grad():
+        return model(torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device)).shape[1]
+
+
+EVALUATION_ATTACKS: dict[str, AttackSpec] = {
+    spec.name: spec
+    for spec in (
+        AttackSpec(
+            "APGD-DLR",
+            "APGD on the difference of logits ratio, which no scale of the logits can flatten.",
+            lambda model, epsilon, steps, seed: _torchattacks().APGD(
+                model, eps=epsilon, steps=steps, seed=seed, loss="dlr"
+            ),
+            default_steps=20,
+            max_steps=200,
+            targetable=False,
+            seeded=True,
+            forwards=lambda steps: steps + 2,
+        ),
+        AttackSpec(
+            "AutoAttack",
+            "APGD-CE, targeted APGD-DLR, FAB and Square, one after the other (Croce & Hein 2020).",
+            _auto_attack,
+            default_steps=100,
+            max_steps=100,
+            targetable=False,
+            seeded=True,
+        ),
+        AttackSpec(
+            "AutoAttack-rand",
+            "APGD-CE and APGD-DLR, each gradient the mean of 20: for defences that draw random numbers.",
+            _auto_attack_rand,
+            default_steps=100,
+            max_steps=100,
+            targetable=False,
+            seeded=True,
+        ),
+    )
+}
+"""Besides ``ATTACKS``: too slow, or too much alike, to be offered to a visitor."""
+
+
 def find_attack(name: str) -> AttackSpec:
     """The attack of that name; an unknown one is an error that lists the names."""
-    if not isinstance(name, str) or name not in ATTACKS:
+    known = ATTACKS | EVALUATION_ATTACKS
+    if not isinstance(name, str) or name not in known:
         raise AttackError(f"unknown attack {name!r}; choose from {', '.join(ATTACKS)}")
-    return ATTACKS[name]
+    return known[name]
 
 
 class CarliniWagnerView(nn.Module):
@@ -292,6 +360,7 @@ def attack(
     target: int | None = None,
     seed: int = 0,
     on_progress: Callable[[float], None] | None = None,
+    rounded: bool = True,
 ) -> Tensor:
     """Adversarial versions of ``x`` against ``model``, as 8-bit pictures.
 
@@ -306,6 +375,7 @@ def attack(
         target: class to lead to; None for untargeted.
         seed: of the attack's randomness. The global random state is left as it was.
         on_progress: called with the share done, in [0,1]; may raise ``AttackCancelled``.
+        rounded: False leaves the pictures as the attack found them, between the levels of 8 bits.
 
     Returns:
         Shape (B,3,H,W), multiples of 1/255, at most ``epsilon`` away from ``x``. Where the attack
@@ -330,7 +400,8 @@ def attack(
             aim = torch.full_like(labels, target)
             with contextlib.redirect_stdout(io.StringIO()):  # it prints its mode
                 runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
-        return runner(x, labels).detach()
+        # FAB reshapes gradients in ways that only pictures of the usual order in memory allow.
+        return runner(x.contiguous(), labels).detach()
 
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -351,8 +422,10 @@ def attack(
                 )
             else:
                 found = run(model, x, labels, target)
+        if not rounded:
+            return found
         if epsilon is None:
-            return _round_and_still_fool(model, x, found, labels, target)
+            return round_and_still_fool(model, x, found, labels, target)
         return round_inside_ball(found, x, epsilon)
     finally:
         for module, training in modes:
@@ -360,7 +433,7 @@ def attack(
 
 
 @torch.no_grad()
-def _round_and_still_fool(
+def round_and_still_fool(
     model: nn.Module, x: Tensor, found: Tensor, labels: Tensor, target: int | None
 ) -> Tensor:
     """Round to 8 bits without losing what was found.

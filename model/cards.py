@@ -1,5 +1,6 @@
 """Model cards, generated from the record of the run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,21 @@ def card(config: Config, record: dict[str, Any]) -> str:
              f"{test['psnr_db']:.2f} dB"),
             ("SSIM of the reconstruction, hard codes", f"{test['ssim']:.4f}"),
         ]  # fmt: skip
+        if "agreement" in test:
+            what += (
+                " Trained to purify: noisy pictures in, clean pictures out that mean the same to a "
+                "classifier; any number of the code's planes may be dropped from the last one on. "
+                "It started from the codec that the paper's loss gave; no adversarial picture was used."
+            )
+            scores += [
+                ("Reconstructions of noisy pictures that mean to our classifier what the clean ones mean",
+                 f"{test['agreement']:.1%}"),
+                ("The same, of clean pictures", f"{test['clean_agreement']:.1%}"),
+            ]  # fmt: skip
         caution = (
-            "These figures are fidelity on clean pictures: no attacker is involved. An attacker who "
-            "knows the codec and differentiates through it (adaptive) is not stopped by it."
+            "No attacker is involved in these figures: accuracy under attack is in the report of the "
+            "evaluation. An attacker who knows the codec and differentiates through it (adaptive) is not "
+            "stopped by it."
         )
     elif isinstance(config, ClassifierConfig):
         title = f"{config.arch} classifier"
@@ -54,12 +67,22 @@ def card(config: Config, record: dict[str, Any]) -> str:
             ("Clean accuracy (no attacker)",
              "{accuracy:.2%} (95 % interval {accuracy_low:.2%} to {accuracy_high:.2%})".format(**test)),
         ]  # fmt: skip
+        if recipe["task"] == "classifier-on-reconstructions":
+            what += (
+                " Tuned to the reconstructions of the codec `comdefend-cifar10-purify`, from the weights of "
+                "`cifar10`; its accuracy is on reconstructions, too."
+            )
         caution = "Without a defence, this classifier falls to every white-box attack."
     else:
         raise TypeError(f"no card for {type(config).__name__}")
 
     rows = "\n".join(f"| {name} | {value} |" for name, value in scores)
     epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
+    settings = ", ".join(recipe.get("settings", ())) or "the recipe's"
+    earlier = "".join(
+        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes, `{run['command']}`"
+        for run in _runs_before(record)
+    )
     return f"""---
 library_name: comdefend
 license: mit
@@ -84,7 +107,8 @@ tags:
 - Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
 - Time: {record["minutes"]:g} minutes on: {record["device"]}
 - Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
-- Command: `{record["command"]}`
+- Settings: {settings}
+- Command: `{record["command"]}`{earlier}
 
 These are the run's last weights, not its best on the test pictures. The training curve is in
 `history.json`.
@@ -93,6 +117,13 @@ These are the run's last weights, not its best on the test pictures. The trainin
 
 {CITATION}
 """
+
+
+def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records of the runs whose weights a run started from, the last one first."""
+    while "before" in record:
+        record = record["before"]
+        yield record
 
 
 def card_body(folder: Path) -> str:

@@ -107,6 +107,15 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def tensors_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's tensors and their names, wherever they came from, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
 def find_folder(name_or_path: str | Path) -> Path | None:
     """The local folder that a name means; None where it can only be a Hub id ("owner/name").
 

@@ -140,12 +140,18 @@ def _ours(name: str, about: str) -> Source:
     )
 
 
-def _theirs(
+def theirs(
     about: str,
     config: Callable[[], ClassifierConfig],
     tensors: Callable[[OnProgress | None], dict[str, Tensor]],
 ) -> Source:
-    """A classifier whose weights come from elsewhere."""
+    """A classifier whose weights come from elsewhere.
+
+    Args:
+        about: a few words for the page.
+        config: its ``ClassifierConfig``, whose ``arch`` is a key of ``ARCHITECTURES``.
+        tensors: its weights by name; gets a callback that reports the share of a download that is done.
+    """
 
     def load(on_progress: OnProgress | None) -> Classifier:
         found = tensors(on_progress)
@@ -158,10 +164,13 @@ def _theirs(
 
 CLASSIFIERS: dict[str, Source] = {
     "cifar10": _ours("cifar10", "ten classes, 32 × 32 pixels"),
-    "imagenet": _theirs(
+    "cifar10-on-reconstructions": _ours(
+        "cifar10-on-reconstructions", "the same, tuned to what the purifying codec makes of pictures"
+    ),
+    "imagenet": theirs(
         "EfficientNet-Lite0, 1,000 classes, 224 × 224 pixels", imagenet.lite0_config, imagenet.lite0_tensors
     ),
-    "imagenet-resnet50": _theirs(
+    "imagenet-resnet50": theirs(
         "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
         imagenet.resnet50_config,
         imagenet.resnet50_tensors,

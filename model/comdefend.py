@@ -173,5 +173,8 @@ def _check_pictures(x: Tensor) -> None:
         raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
 
 
-CODECS: tuple[str, ...] = ("comdefend-cifar10", "comdefend-cifar10-purify")
-"""Names of the trained codecs, folders under ``weights/``."""
+CODECS: dict[str, str] = {
+    "comdefend-cifar10": "the paper's loss",
+    "comdefend-cifar10-purify": "trained to purify",
+}
+"""The trained codecs, folders under ``weights/``, and what they are in a few words."""

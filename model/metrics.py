@@ -51,6 +51,26 @@ def ssim(x: Tensor, y: Tensor, sigma: float = 1.5) -> Tensor:
     return (numerator / denominator).mean(dim=(1, 2, 3))
 
 
+def paired_interval(
+    only_first: int, only_second: int, count: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the difference of two proportions on the same things: (low, high), range [-1,1].
+
+    The adjusted Wald interval of Bonett and Price (2012).
+
+    Args:
+        only_first: how many are a success for the first alone.
+        only_second: how many are a success for the second alone.
+        count: how many there are.
+    """
+    if count < 1 or min(only_first, only_second) < 0 or only_first + only_second > count:
+        raise ValueError(f"expected parts of {count}, got {only_first} and {only_second}")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    first, second = (only_first + 1) / (count + 2), (only_second + 1) / (count + 2)
+    half = z * math.sqrt((first + second - (first - second) ** 2) / (count + 2))
+    return max(-1.0, first - second - half), min(1.0, first - second + half)
+
+
 def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion: (low, high), range [0,1]."""
     if count < 1 or not 0 <= successes <= count:

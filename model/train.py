@@ -25,7 +25,16 @@ from model.cards import write_card
 from model.checkpoint import REPOSITORY, WEIGHTS, Pretrained, WeightsError
 from model.data import DataError, ImageSet, load_split
 from model.device import DeviceError, choose_device, device_name
-from model.recipes import TASKS, Recipe, Task, learning_rate_factor, stage_at
+from model.recipes import (
+    TASKS,
+    ClassifierTask,
+    Recipe,
+    ReconstructionsTask,
+    SettingError,
+    Task,
+    learning_rate_factor,
+    stage_at,
+)
 
 SAVE_EVERY_SECONDS = 180.0
 SHOW_EVERY_STEPS = 10
@@ -311,6 +320,8 @@ def install(run: Run, train: ImageSet, test: ImageSet, out: Path, force: bool) -
         "test": figures,
         "epochs": run.history,
     }
+    if task.before is not None:
+        record["before"] = task.before
     checkpoint.write_json(fresh / "history.json", record)
     write_card(fresh, new.config, record)
     print(f"test {score}: {figures[score]:.4f} on {len(test)} pictures")
@@ -355,8 +366,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
     group.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     group.add_argument("--force", action="store_true", help="replace even better weights")
-    group.add_argument("--without", action="append", metavar="INGREDIENT",
-                       help="leave an ingredient of the recipe out (for ablations)")  # fmt: skip
+    group.add_argument("--on-reconstructions", action="store_true",
+                       help="with --train classifier: on what the codec makes of the pictures")  # fmt: skip
+    group.add_argument("--set", action="append", metavar="NAME=VALUE",
+                       help="a setting of the recipe, e.g. guide=0 (see model/recipes)")  # fmt: skip
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
@@ -383,7 +396,7 @@ def main(args: argparse.Namespace, command: str) -> int:
     """Train what ``args.train`` names; the exit status."""
     try:
         return _train(args, command)
-    except (TrainingError, DataError, DeviceError, WeightsError) as error:
+    except (TrainingError, SettingError, DataError, DeviceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -391,7 +404,8 @@ def main(args: argparse.Namespace, command: str) -> int:
 def _train(args: argparse.Namespace, command: str) -> int:
     started = time.monotonic()
     device = choose_device(args.device)
-    out = (args.out or WEIGHTS / TASKS[args.train].default_out).resolve()
+    kind = TASKS[task_name(args)]
+    out = (args.out or WEIGHTS / kind.default_out).resolve()
     _check_out(out)
     path = REPOSITORY / "runs" / out.name / "checkpoint.safetensors"
     train, test = load_split(args.data, "train"), load_split(args.data, "test")
@@ -399,7 +413,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
     # What a resumed run must have in common with its beginning, besides the recipe.
     identity = {"out": str(out), "data": train.fingerprint()}
-    train, test = train.to(device), test.to(device)
+    train, test = train.to(device), test.every(kind.test_images).to(device)
 
     with Interrupts() as interrupts:
         if args.resume:
@@ -414,14 +428,13 @@ def _train(args: argparse.Namespace, command: str) -> int:
     return EXIT_OK if install(run, train, test, out, args.force) else EXIT_KEPT_OLD
 
 
-def _variant(args: argparse.Namespace) -> tuple[str, ...]:
-    """How the run is to depart from its task's recipe."""
-    known = TASKS[args.train].variants
-    asked = [f"without {name}" for name in args.without or ()]
-    for name in asked:
-        if name not in known:
-            raise TrainingError(f"the {args.train} recipe knows no {name!r}; it knows {sorted(known)}")
-    return tuple(sorted(set(asked)))
+def task_name(args: argparse.Namespace) -> str:
+    """The task that the command line asks for."""
+    if not args.on_reconstructions:
+        return args.train
+    if args.train not in (ClassifierTask.name, ReconstructionsTask.name):
+        raise TrainingError("--on-reconstructions is for --train classifier")
+    return ReconstructionsTask.name
 
 
 def _check_out(out: Path) -> None:
@@ -442,7 +455,7 @@ def _begun(
     test: ImageSet,
     started: float,
 ) -> Run:
-    kind = TASKS[args.train]
+    kind = TASKS[task_name(args)]
     seed = args.seed or 0
     default_precision = "bfloat16" if device.type == "cuda" else "float32"
     recipe = Recipe(
@@ -454,10 +467,10 @@ def _begun(
         seed=seed,
         precision=args.precision or default_precision,
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
-        variant=_variant(args),
+        settings=tuple(sorted(args.set or ())),
     )
     torch.manual_seed(seed)
-    task = kind(train, recipe.variant)
+    task = kind(train, recipe.settings)
     task.model.to(memory_format=torch.channels_last).to(device)
     batches = Batches(len(train), recipe.batch_size, seed)
     if recipe.max_minutes:
@@ -487,10 +500,10 @@ def _resumed(
         "max_minutes": args.max_minutes,
         "seed": args.seed,
         "precision": args.precision,
-        "variant": _variant(args) or None,
+        "settings": tuple(sorted(args.set)) if args.set else None,
     }
-    if recipe.task != args.train:
-        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {args.train!r}")
+    if recipe.task != task_name(args):
+        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {task_name(args)!r}")
     for name, value in asked.items():
         if value is not None and value != getattr(recipe, name):
             raise TrainingError(
@@ -501,7 +514,7 @@ def _resumed(
         raise TrainingError(f"{path} holds a run for {state['identity']['out']}, not for {identity['out']}")
     if state["identity"]["data"] != identity["data"]:
         raise TrainingError(f"{path} holds a run on other training pictures than these")
-    task = TASKS[recipe.task](train, recipe.variant)
+    task = TASKS[recipe.task](train, recipe.settings)
     if task.model.config.to_dict() != state["model_config"]:
         raise TrainingError(f"{path} holds a run of another network than today's")
     task.model.to(memory_format=torch.channels_last).to(device)

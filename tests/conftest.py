@@ -11,14 +11,22 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
+from model import checkpoint, classifiers
 from model.classifiers import ARCHITECTURES, Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
+from model.data import ImageSet
+from model.defences import BitDepth, Codec, GaussianNoise, Nothing
+from model.evaluate.journal import Record
+from model.evaluate.systems import System, ready
+from model.recipes import classifier as classifier_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 CLASSES = ("circle", "cross", "square", "star")
+MARGINS = (1.5, 4.5, 6.5, 9.5, 12.5, 20.5, 9.5, 20.5)
+"""How far, in 1/255, an attacker must move all pixels of each coloured picture to change its colour."""
 
 
 def script() -> ModuleType:
@@ -62,6 +70,94 @@ def pictures() -> torch.Tensor:
     """Six pictures of 16x16 pixels, multiples of 1/255."""
     generator = torch.Generator().manual_seed(2)
     return torch.randint(0, 256, (6, 3, 16, 16), generator=generator).float() / 255
+
+
+def colour_net(classes: int) -> torch.nn.Sequential:
+    """The mean red, green and blue; the other classes are out of reach."""
+    linear = torch.nn.Linear(3, classes)
+    with torch.no_grad():
+        linear.weight.copy_(5 * torch.eye(classes, 3))
+        linear.bias.copy_(torch.tensor([0.0] * 3 + [-9.0] * (classes - 3)))
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), linear)
+
+
+def thermometer() -> ComDefend:
+    """A codec made by hand: four thresholds a colour, and the colour is how many of them are passed."""
+    codec = ComDefend(CodecConfig(com_widths=(12,), rec_widths=(3,)))
+    thresholds = torch.tensor([0.02, -0.07, 0.11, -0.02])
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            parameter.zero_()
+        for plane in range(12):
+            codec.com.conv0.weight[plane, plane % 3, 1, 1] = 300.0
+            codec.com.conv0.bias[plane] = -300.0 * thresholds[plane // 3]
+            codec.rec.conv0.weight[plane % 3, plane, 1, 1] = 0.4
+        codec.rec.conv0.bias.fill_(-0.8)
+    return codec.eval()
+
+
+@pytest.fixture(scope="session")
+def coloured() -> ImageSet:
+    """Eight pictures of 16x16 pixels, each of its label's colour by its margin; the last label is wrong."""
+    generator = torch.Generator().manual_seed(4)
+    dither = torch.linspace(-40, 40, 256).round()
+    images = torch.empty(len(MARGINS), 3, 16, 16)
+    for index, margin in enumerate(MARGINS):
+        for channel in range(3):
+            level = 120 + 2 * margin * (channel == index % 3)
+            images[index, channel] = level + dither[torch.randperm(256, generator=generator)].view(16, 16)
+    labels = torch.arange(len(MARGINS)) % 3
+    labels[-1] = (labels[-1] + 1) % 3
+    return ImageSet(images.byte(), labels, CLASSES)
+
+
+@pytest.fixture(scope="session")
+def systems() -> list[System]:
+    """Four defences before a classifier of colours, in the order of a report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "colours", colour_net)
+        config = ClassifierConfig("colours", CLASSES, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        classifier = ready(Classifier(config))
+    defences = {
+        "none": Nothing(),
+        "comdefend-tiny": Codec(thermometer(), about="ComDefend, by hand"),
+        "bits-5": BitDepth(5),
+        "noise-8": GaussianNoise(8 / 255),
+    }
+    return [System(name, ready(it), classifier, "colours", False) for name, it in defences.items()]
+
+
+def record(defence: str, attack: str, right: str, **changes: object) -> Record:
+    """What the evaluation keeps of one attack, made up: by default grey-box, 8/255, all pictures."""
+    return {
+        "defence": defence,
+        "threat_model": "grey-box",
+        "attack": attack,
+        "epsilon": 8.0,
+        "steps": 10,
+        "gradient": None,
+        "loss": None,
+        "restarts": 1,
+        "scope": "all",
+        "cascade": False,
+        "right": right,
+        "seconds": 0.1,
+        **changes,
+    }
+
+
+@pytest.fixture
+def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefend) -> Path:
+    """What recipes start from, in a folder: tiny codecs, and a tiny classifier of the dataset's classes."""
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
+    for module in (checkpoint, classifiers, classifier_recipe):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    for name in ("comdefend-cifar10", "comdefend-cifar10-purify"):
+        codec.save_pretrained(tmp_path / name)
+    torch.manual_seed(1)
+    config = ClassifierConfig("tiny", ("blue", "red"), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    Classifier(config).save_pretrained(tmp_path / "cifar10")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,12 @@ def test_the_endpoints_and_their_parameters(client):
     parameters = endpoints["/run"]["parameters"]
     assert [p["parameter_name"] for p in parameters] == [
         "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec",
+        "planes",
     ]  # fmt: skip
     assert not parameters[0]["parameter_has_default"]
     assert {p["parameter_name"]: p["parameter_default"] for p in parameters[1:]} == {
         "classifier": "auto", "attack": "BIM", "threat_model": "grey-box", "epsilon": 4, "steps": None,
-        "target": None, "seed": 0, "codec": "comdefend-cifar10",
+        "target": None, "seed": 0, "codec": "auto", "planes": None,
     }  # fmt: skip
     assert all(p["parameter_has_default"] for p in parameters[1:])
 
@@ -43,8 +44,8 @@ def test_the_endpoints_and_their_parameters(client):
 def test_a_run_with_defaults(client, example):
     *_, result = client.predict(image=handle_file(example), target=None, api_name="/run")
     assert result["scenario"] == {
-        "classifier": "cifar10", "codec": "comdefend-cifar10", "attack": "BIM",
-        "threat_model": "grey-box", "epsilon": 4, "steps": 10, "target": None, "seed": 0,
+        "classifier": "cifar10", "codec": "comdefend-cifar10-purify", "attack": "BIM",
+        "threat_model": "grey-box", "epsilon": 4, "steps": 10, "target": None, "seed": 0, "planes": None,
     }  # fmt: skip
     assert result["predictions"]["original"]["label"] == "ship"
     assert result["metrics"]["linf_255"] == 4
@@ -60,7 +61,7 @@ def test_the_pictures_of_a_run_are_the_ones_classified(client, example):
     original, adversarial, reconstruction = (full_size(open_picture(path)) for path in pictures)
     assert torch.equal(original, full_size(open_picture(example)))
     assert ((adversarial - original) * 255).abs().max().round() == 4
-    classifier, codec = load_classifier("cifar10"), ComDefend.from_pretrained("comdefend-cifar10")
+    classifier, codec = load_classifier("cifar10"), ComDefend.from_pretrained("comdefend-cifar10-purify")
     for x, view in ((adversarial, "adversarial"), (codec(adversarial), "defended_adversarial")):
         best = classifier(x).softmax(1).max(1)
         assert result["predictions"][view]["label"] == classifier.classes[best.indices.item()]
@@ -118,14 +119,23 @@ def test_a_target(client, example):
     assert result["predictions"]["adversarial"]["label"] == "frog"
 
 
-def test_defend(client, example):
-    picture, packed = client.predict(image=handle_file(example), api_name="/defend")
-    codec = ComDefend.from_pretrained("comdefend-cifar10")
+@pytest.mark.parametrize("planes", [None, 5])
+def test_defend(client, example, planes):
+    picture, packed = client.predict(image=handle_file(example), planes=planes, api_name="/defend")
+    codec = ComDefend.from_pretrained("comdefend-cifar10-purify")
     x = full_size(open_picture(example))
     code = unpack_code(Path(packed).read_bytes())
-    assert torch.equal(code, codec.compress(x)[0])
-    wanted = (codec.reconstruct(code[None])[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    kept = codec.compress(x, planes)
+    assert torch.equal(code, kept[0, :planes])
+    wanted = (codec.reconstruct(kept)[0] * 255).round().byte().permute(1, 2, 0).numpy()
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - wanted).max() <= 1
+
+
+def test_a_photograph_gets_the_faithful_codec(client, photograph):
+    _, packed = client.predict(image=handle_file(photograph), api_name="/defend")
+    code = unpack_code(Path(packed).read_bytes())
+    codec = ComDefend.from_pretrained("comdefend-cifar10")
+    assert (code == codec.compress(full_size(open_picture(photograph)))[0]).float().mean() > 0.999
 
 
 def test_classify(client, example):
@@ -140,11 +150,11 @@ def test_scenarios(client):
     json.dumps(choices)
     assert list(choices["attacks"]) == list(ATTACKS)
     assert choices["defaults"] == {
-        "classifier": "auto", "codec": "comdefend-cifar10", "attack": "BIM", "threat_model": "grey-box",
-        "epsilon": 4, "steps": 10, "target": None, "seed": 0,
+        "classifier": "auto", "codec": "auto", "attack": "BIM", "threat_model": "grey-box",
+        "epsilon": 4, "steps": 10, "target": None, "seed": 0, "planes": None,
     }  # fmt: skip
     assert {name: len(classes) for name, classes in choices["classifiers"].items()} == {
-        "cifar10": 10, "imagenet": 1000, "imagenet-resnet50": 1000
+        "cifar10": 10, "cifar10-on-reconstructions": 10, "imagenet": 1000, "imagenet-resnet50": 1000
     }  # fmt: skip
 
 
@@ -165,6 +175,9 @@ def test_scenarios(client):
         ({"threat_model": "telepathic"}, "Unknown threat model"),
         ({"classifier": "mnist"}, "Unknown classifier"),
         ({"codec": "../secrets"}, "Unknown codec"),
+        ({"planes": 0}, "1 to 12 planes to keep, not 0"),
+        ({"planes": 13}, "1 to 12 planes to keep, not 13"),
+        ({"planes": 2.5}, "Planes must be a whole number"),
         ({"seed": 1e30}, "Seed must be a whole number"),
         ({"seed": "many"}, "Seed must be a number"),
         ({"epsilon": "strong"}, "Epsilon must be a number"),

@@ -6,13 +6,17 @@ import torch
 from model import DefendedClassifier
 from model.attacks import (
     ATTACKS,
+    EVALUATION_ATTACKS,
     THREAT_MODELS,
     AttackCancelled,
     AttackError,
     attack,
+    find_attack,
+    round_and_still_fool,
     round_inside_ball,
     round_to_8_bits,
 )
+from model.data import to_float
 
 
 def parameters(name: str, steps: int = 10) -> dict:
@@ -191,3 +195,70 @@ def test_every_modules_mode_is_given_back(name, classifier, codec, pictures):
     assert set(modes) == {True, False}
     attack(name, defended, pictures[:1], torch.zeros(1, dtype=torch.long), **parameters(name, 2))
     assert [module.training for module in defended.modules()] == modes
+
+
+@pytest.mark.parametrize("name", EVALUATION_ATTACKS)
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+def test_the_evaluations_own_attacks_stay_inside_their_ball(name, threat_model, classifier, codec, pictures):
+    model = DefendedClassifier(classifier, codec) if threat_model == "adaptive" else classifier
+    labels = model(pictures).argmax(1)
+    torch.manual_seed(1)
+    found = attack(name, model, pictures, labels, epsilon=2, steps=2, seed=5)
+    assert torch.equal(round_to_8_bits(found), found)
+    assert ((found - pictures) * 255).abs().max() <= 2 + 1e-3
+    if threat_model == "grey-box":
+        assert (model(found).argmax(1) != labels).any()
+    torch.manual_seed(2)
+    assert torch.equal(found, attack(name, model, pictures, labels, epsilon=2, steps=2, seed=5))
+
+
+def test_autoattack_asks_the_next_where_the_one_before_failed():
+    """No gradient leads over the edge of this model; Square, the last, sees the scores alone."""
+
+    class Edge(torch.nn.Module):
+        """Wrong as soon as a corner of the picture is brighter than it was, and flat."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            brighter = (x[:, :, :4, :4].mean((1, 2, 3)) > 0.51).float()
+            right = 1 - brighter + 0 * x.sum((1, 2, 3)) + self.unused
+            return torch.stack([right, 1 - right, right * 0 - 1, right * 0 - 2], 1)
+
+    x = torch.full((4, 3, 16, 16), 128 / 255)
+    labels = torch.zeros(4, dtype=torch.long)
+    assert (Edge()(attack("APGD-DLR", Edge(), x, labels, epsilon=8, steps=2)).argmax(1) == labels).all()
+    found = attack("AutoAttack", Edge(), x, labels, epsilon=8, steps=2)
+    assert (Edge()(found).argmax(1) != labels).any()
+
+
+def test_autoattack_takes_pictures_whatever_their_order_in_memory(systems, coloured):
+    """Margins above 8/255 stand after APGD, so that FAB has something to do."""
+    x = to_float(coloured.images)[3:5]
+    labels = coloured.labels[3:5]
+    wanted = attack("AutoAttack", systems[0].classifier, x.contiguous(), labels, epsilon=8, steps=2)
+    assert torch.equal(attack("AutoAttack", systems[0].classifier, x, labels, epsilon=8, steps=2), wanted)
+
+
+def test_the_page_does_not_offer_the_evaluations_own_attacks():
+    assert not set(ATTACKS) & set(EVALUATION_ATTACKS)
+    for name in EVALUATION_ATTACKS:
+        assert find_attack(name).name == name
+        assert not find_attack(name).targetable
+    with pytest.raises(AttackError, match="unknown attack 'LBFGS'") as caught:
+        find_attack("LBFGS")
+    assert "AutoAttack" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["DeepFool", "C&W", "PGD"])
+def test_pictures_may_be_had_as_the_attack_found_them(name, classifier, pictures):
+    labels = classifier(pictures).argmax(1)
+    raw = attack(name, classifier, pictures, labels, rounded=False, **parameters(name))
+    rounded = attack(name, classifier, pictures, labels, **parameters(name))
+    assert not torch.equal(round_to_8_bits(raw), raw)
+    if name == "PGD":
+        assert torch.equal(round_inside_ball(raw, pictures, 8), rounded)
+    else:
+        assert torch.equal(round_and_still_fool(classifier, pictures, raw, labels, None), rounded)

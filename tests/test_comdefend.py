@@ -110,3 +110,55 @@ def test_the_gradient_has_the_configured_width(codec, pictures):
     y = pictures.clone().requires_grad_()
     (found,) = torch.autograd.grad(codec(y).sum(), y)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("planes", [1, 5, 12])
+def test_fewer_planes_are_the_first_ones_of_the_same_code(codec, pictures, planes):
+    whole, kept = codec.compress(pictures), codec.compress(pictures, planes)
+    assert kept.shape == whole.shape
+    assert kept.dtype == torch.uint8
+    assert torch.equal(kept[:, :planes], whole[:, :planes])
+    assert kept[:, planes:].sum() == 0
+    wanted = codec.reconstruct(kept)
+    assert torch.equal(codec(pictures, planes=planes), wanted)
+    with torch.no_grad():
+        assert torch.equal(codec(pictures, planes=planes), wanted)
+    if planes < 12:
+        assert whole[:, planes:].sum() > 0
+        assert not torch.equal(codec(pictures), wanted)
+
+
+def test_each_picture_may_keep_other_planes(codec, pictures):
+    planes = torch.tensor([1, 12, 3, 7, 7, 2])
+    found = codec(pictures, planes=planes)
+    for index, count in enumerate(planes.tolist()):
+        assert torch.allclose(found[index], codec(pictures[index : index + 1], planes=count)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("planes", [0, 13])
+def test_planes_that_are_not_there_are_refused(codec, pictures, planes):
+    for ask in (lambda: codec.compress(pictures, planes), lambda: codec(pictures, planes=planes)):
+        with pytest.raises(ops.CodeError, match=f"from 1 to 12, got {planes}"):
+            ask()
+
+
+def test_no_gradient_flows_through_dropped_planes(codec, pictures):
+    x = pictures.clone().requires_grad_()
+    codec(x, planes=4).square().sum().backward()
+    last, first = codec.com.conv1.weight.grad, codec.rec.conv0.weight.grad
+    assert (last[:4].abs().sum((1, 2, 3)) > 0).all()
+    assert last[4:].abs().sum() == 0
+    assert (first[:, :4].abs().sum((0, 2, 3)) > 0).all()
+    assert first[:, 4:].abs().sum() == 0
+    assert x.grad.abs().sum() > 0
+
+
+def test_the_surrogate_and_the_planes_go_together(codec, pictures):
+    slopes = []
+    for surrogate in ops.SURROGATES:
+        x = pictures.clone().requires_grad_()
+        found = codec(x, surrogate, 6)
+        assert torch.equal(found, codec(pictures, planes=6))
+        slopes.append(torch.autograd.grad(found.sum(), x)[0])
+    assert not torch.allclose(slopes[0], slopes[1])
+    assert not torch.allclose(slopes[1], slopes[2])

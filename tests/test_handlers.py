@@ -42,11 +42,11 @@ def test_errors_become_one_sentence(error, message, caplog):
 
 
 def test_what_an_attack_lacks_is_dropped():
-    fgsm = handlers.make_scenario("cifar10", "FGSM", "grey-box", 8, 10, "", 0, "comdefend-cifar10")
+    fgsm = handlers.make_scenario("cifar10", "FGSM", "grey-box", 8, 10, "", 0, "comdefend-cifar10", None)
     assert (fgsm.epsilon, fgsm.steps, fgsm.target) == (8, None, None)
-    square = handlers.make_scenario("cifar10", "Square", "grey-box", None, None, None, 0, "x")
+    square = handlers.make_scenario("cifar10", "Square", "grey-box", None, None, None, 0, "x", None)
     assert (square.epsilon, square.steps) == (4, 500)
-    deepfool = handlers.make_scenario("cifar10", "DeepFool", "adaptive", 8, 10, None, 0, "x")
+    deepfool = handlers.make_scenario("cifar10", "DeepFool", "adaptive", 8, 10, None, 0, "x", None)
     assert (deepfool.epsilon, deepfool.steps) == (None, 10)
 
 
@@ -88,7 +88,7 @@ def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monke
         raise AttackCancelled
 
     def press() -> tuple:
-        settings = ("auto", "BIM", "grey-box", 4, 10, "", 0, Scenario.codec, next(iter(views.PAIRS)))
+        settings = ("auto", "BIM", "grey-box", 4, 10, "", 0, Scenario.codec, 12, next(iter(views.PAIRS)))
         return page.attack(str(photograph), *settings, request=visitor)
 
     monkeypatch.setattr(page.lab, "run", run)

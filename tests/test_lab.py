@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 from app.images import encode, open_picture, to_picture
-from app.lab import VIEWS, Lab, Scenario, ScenarioError, Watch
+from app.lab import AUTO, VIEWS, Lab, Scenario, ScenarioError, Watch, resolved_codec
 from model import DefendedClassifier
 from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
 from model.checkpoint import WeightsError
 from model.classifiers import CLASSIFIERS
+from model.comdefend import CODECS
 from model.ops import pack_code
 
 
@@ -20,7 +21,7 @@ from model.ops import pack_code
 def lab(classifier, codec) -> Lab:
     lab = Lab("cpu")
     lab._classifiers["cifar10"] = classifier.requires_grad_(False)
-    lab._codecs["comdefend-cifar10"] = codec.requires_grad_(False)
+    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
     return lab
 
 
@@ -129,6 +130,8 @@ def test_the_same_seed_gives_the_same_run(lab, picture):
         ({"threat_model": "white-box"}, "unknown threat model 'white-box'"),
         ({"codec": "jpeg"}, "unknown codec 'jpeg'"),
         ({"classifier": "mnist"}, "unknown classifier 'mnist'"),
+        ({"planes": 13}, "1 to 12 planes to keep, not 13"),
+        ({"planes": 0}, "1 to 12 planes to keep, not 0"),
         ({"target": "unicorn"}, "no class 'unicorn'"),
         ({"epsilon": float("nan")}, "got nan"),
         ({"attack": "magic"}, "unknown attack 'magic'"),
@@ -138,6 +141,24 @@ def test_the_same_seed_gives_the_same_run(lab, picture):
 def test_impossible_scenarios_are_refused(lab, picture, wrong, message):
     with pytest.raises(ValueError, match=message):
         lab.run(picture, Scenario(**{"classifier": "cifar10"} | wrong))
+
+
+def test_a_code_can_be_cut_short(lab, picture, codec):
+    for threat_model in THREAT_MODELS:
+        outcome = lab.run(picture, scenario("PGD", threat_model=threat_model, planes=5))
+        assert outcome.code_adversarial.shape == (1, 5, 16, 16)
+        kept = codec.compress(outcome.adversarial, 5)
+        assert torch.equal(outcome.code_adversarial, kept[:, :5])
+        assert torch.equal(outcome.defended_adversarial, codec.reconstruct(kept))
+        assert outcome.metrics["code_bits_per_pixel"] == 5
+        assert outcome.sizes_bytes["packed_code"] < len(pack_code(torch.zeros(12, 16, 16)))
+    assert lab.run(picture, scenario("FGSM", planes=12)).scenario.planes is None
+
+
+def test_the_better_codec_is_chosen_for_a_classifier():
+    assert resolved_codec(AUTO, "cifar10") == "comdefend-cifar10-purify"
+    assert resolved_codec(AUTO, "imagenet") == "comdefend-cifar10"
+    assert resolved_codec("another", "cifar10") == "another"
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):
@@ -189,8 +210,8 @@ def test_defending_a_large_picture_can_be_stopped(lab):
     watch = Watch()
     watch.stop()
     with pytest.raises(AttackCancelled):
-        lab.defend(torch.rand(1, 3, 300, 300), Scenario.codec, watch)
-    code, rebuilt = lab.defend(torch.rand(1, 3, 300, 300), Scenario.codec)
+        lab.defend(torch.rand(1, 3, 300, 300), watch=watch)
+    code, rebuilt = lab.defend(torch.rand(1, 3, 300, 300))
     assert code.shape == (1, 12, 300, 300)
     assert rebuilt.shape == (1, 3, 300, 300)
 

@@ -65,6 +65,31 @@ def test_unknown_surrogate_is_refused():
         ops.soft_code(torch.zeros(1), 20.0, "cubic")
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_planes_from_a_number_on_are_dropped(dtype):
+    code = torch.randint(1, 3, (3, 12, 4, 5)).to(dtype)
+    for planes in range(1, 13):
+        kept = ops.keep_planes(code, planes)
+        assert kept.dtype == dtype
+        assert torch.equal(kept[:, :planes], code[:, :planes])
+        assert kept[:, planes:].abs().sum() == 0
+    assert torch.equal(ops.keep_planes(code, 12), code)
+
+
+def test_each_picture_may_keep_another_number_of_planes():
+    code = torch.ones(4, 12, 2, 3)
+    kept = ops.keep_planes(code, torch.tensor([1, 12, 5, 7]))
+    assert kept.sum((1, 2, 3)).tolist() == [6, 72, 30, 42]
+    for picture, planes in zip(kept, (1, 12, 5, 7), strict=True):
+        assert torch.equal(picture, ops.keep_planes(code[:1], planes)[0])
+
+
+@pytest.mark.parametrize("planes", [0, 13, -1])
+def test_impossible_numbers_of_planes_are_refused(planes):
+    with pytest.raises(ops.CodeError, match=f"from 1 to 12, got {planes}"):
+        ops.keep_planes(torch.ones(1, 12, 2, 2), planes)
+
+
 @pytest.mark.parametrize("shape", [(12, 32, 32), (12, 5, 7), (1, 1, 1), (3, 1, 9)])
 def test_a_code_survives_packing(shape):
     code = torch.randint(0, 2, shape, dtype=torch.uint8)

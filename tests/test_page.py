@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.images import full_size, open_picture
 from model import ComDefend
+from model.evaluate import published
 from model.ops import unpack_code
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "app" / "examples"
@@ -152,7 +153,7 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     result = json.loads(saved["summary_file"].read_text())
     assert result["scenario"]["epsilon"] == 8
     adversarial = full_size(open_picture(saved["adversarial_file"]))
-    codec = ComDefend.from_pretrained("comdefend-cifar10")
+    codec = ComDefend.from_pretrained("comdefend-cifar10-purify")
     assert torch.equal(unpack_code(saved["code_file"].read_bytes()), codec.compress(adversarial)[0])
 
     # Put in again, the adversarial picture is read the same.
@@ -219,6 +220,7 @@ def test_both_attackers_next_to_each_other(browser, server):
     page = opened(browser, server)
     choose_example(page, "frog")
     page.get_by_label("Both, next to each other").check()
+    page.locator("#epsilon input[type=number]").fill("8")
     sentence = attack(page)
     assert "the picture of the attacker who knows only the classifier is read as" in sentence
     cards = page.locator("#attackers .card")
@@ -226,8 +228,8 @@ def test_both_attackers_next_to_each_other(browser, server):
     tops = [card.bounding_box()["y"] for card in cards.all()]
     assert tops[0] == pytest.approx(tops[1], abs=2)
     for card, system in zip(cards.all(), ("the classifier", "the classifier behind ComDefend"), strict=True):
-        expect(card).to_contain_text(f"BIM (4/255, 10 steps) led {system} from “frog”")
-        expect(card).to_contain_text("n 1,000 pictures, the same attack")
+        expect(card).to_contain_text(f"BIM (8/255, 10 steps) led {system} from “frog”")
+        expect(card).to_contain_text(re.compile(r"n [\d,]+ pictures, the same attack"))
     first = page.locator("#strip .says").nth(3).inner_text()
     page.locator("#detail").get_by_label("Knows both (adaptive)").check()
     expect(page.locator("#strip .says").nth(3)).not_to_have_text(first, use_inner_text=True)
@@ -387,4 +389,34 @@ def test_a_classifier_that_cannot_be_downloaded_is_one_sentence(browser, server)
     expect(toast.or_(done).first).to_be_visible(timeout=200_000)  # a machine with a connection gets it
     choose(page, "classifier", re.compile("^Automatic"))
     attack(page)
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1600, "light"), (390, "dark")])
+def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
+    page = opened(browser, server, width, scheme)
+    page.get_by_role("tab", name="How well it defends").click()
+    report = page.get_by_role("tabpanel").filter(visible=True)
+    for name, one in published().items():
+        expect(report.get_by_role("heading", name=name).first).to_be_visible()
+        table = report.get_by_role("table").filter(visible=True).nth(list(published()).index(name))
+        expect(table.get_by_role("row")).to_have_count(1 + len(one["defences"]))
+    drawing = report.get_by_role("img", name="Accuracy against strength").first
+    expect(drawing).to_be_visible()
+    check_access(page)
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    page.screenshot(path=ARTIFACTS / f"report-{width}-{scheme}.png", full_page=True)
+    assert page.problems == []
+    page.close()
+
+
+def test_the_dial_cuts_the_code_short(browser, server):
+    page = opened(browser, server)
+    choose_example(page, "ship")
+    page.locator("#kept input[type=number]").fill("6")
+    page.locator("#kept input[type=number]").press("Tab")
+    attack(page)
+    expect(page.locator("#strip")).to_contain_text("6 bits per pixel")
+    assert page.problems == []
     page.close()

@@ -1,8 +1,33 @@
+from collections import Counter
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 
-from model.data import load_split
-from model.recipes import TASKS, ClassifierTask, CodecTask, learning_rate_factor, stage_at
+from model import ComDefend
+from model.classifiers import Classifier
+from model.data import ImageSet, load_split, to_float
+from model.metrics import psnr
+from model.recipes import (
+    TASKS,
+    ClassifierTask,
+    CodecTask,
+    PurifyTask,
+    ReconstructionsTask,
+    SettingError,
+    Step,
+    learning_rate_factor,
+    stage_at,
+)
+from model.recipes import purify as purify_module
+from tests.conftest import ROOT, TINY_CODEC
+
+
+@pytest.fixture
+def data(dataset) -> ImageSet:
+    return load_split(dataset, "train")
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
@@ -25,8 +50,7 @@ def test_stages_cover_the_run():
 
 
 @pytest.mark.parametrize("kind", list(TASKS.values()))
-def test_a_step_follows_its_generator(kind, dataset):
-    data = load_split(dataset, "train")
+def test_a_step_follows_its_generator(kind, tiny_weights, data):
     torch.manual_seed(0)
     task = kind(data)
     task.model.eval()  # batch norm would otherwise remember the first step
@@ -56,3 +80,273 @@ def test_the_codec_is_scored_with_hard_codes(dataset):
     x_hat = task.model.reconstruct(task.model.compress(x))
     wanted = (-10 * (x_hat - x).square().mean((1, 2, 3)).log10()).mean().item()
     assert figures["psnr_db"] == pytest.approx(wanted, abs=1e-3)
+
+
+def purify_step(
+    data: ImageSet, *settings: str, seed: int = 0
+) -> tuple[PurifyTask, Step, torch.Tensor, torch.Tensor]:
+    """One step: the task, its result, the pictures that the codec saw, and how many planes they kept."""
+    torch.manual_seed(0)
+    task = PurifyTask(data, settings)
+    shown = []
+    forward = task.model.forward
+
+    def spy(x: torch.Tensor, *args: object, planes: torch.Tensor) -> torch.Tensor:
+        shown.append((x.detach().clone(), planes.clone()))
+        return forward(x, *args, planes=planes)
+
+    task.model.forward = spy
+    step = task.step(data.images[:32], data.labels[:32], 0.5, torch.Generator().manual_seed(seed))
+    ((seen, planes),) = shown
+    return task, step, seen, planes
+
+
+NO_NOISE = ("weakest=0", "strongest=0")
+
+
+def is_clean(seen: torch.Tensor) -> bool:
+    return bool(((seen * 255).round() / 255 - seen).abs().max() < 1e-6)
+
+
+def test_purifying_shows_noisy_pictures_and_drops_planes(tiny_weights, data):
+    task, step, seen, planes = purify_step(data)
+    assert not is_clean(seen)
+    assert planes.shape == (32,)
+    assert 1 <= planes.min() < planes.max() == 12
+    assert set(step.shown) == {"psnr_db", "guidance"}
+    error = 10 ** (-step.shown["psnr_db"] / 10)
+    assert step.loss.item() == pytest.approx(error.item() + 0.1 * step.shown["guidance"].item(), rel=1e-4)
+    step.loss.backward()
+    assert all(p.grad.abs().sum() > 0 for p in task.model.parameters())
+    assert all(p.grad is None for p in task.guide.parameters())
+
+
+def test_the_target_of_purifying_is_the_clean_picture(tiny_weights, data):
+    _, _, clean, planes = purify_step(data, *NO_NOISE, "dropout=0", "guide=0")
+    task, step, seen, _ = purify_step(data, "dropout=0", "guide=0")  # the same generator, so the same crops
+    assert (seen - clean).abs().mean() > 0.05
+    with torch.no_grad():
+        wanted = (task.model(seen, planes=planes) - clean).square().mean().item()
+    assert step.loss.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_without_noise_the_input_is_clean(tiny_weights, data):
+    _, _, seen, planes = purify_step(data, *NO_NOISE)
+    assert is_clean(seen)
+    assert planes.min() < 12
+
+
+def test_without_dropout_all_planes_are_kept(tiny_weights, data):
+    _, step, seen, planes = purify_step(data, "dropout=0")
+    assert planes.tolist() == [12] * 32
+    assert not is_clean(seen)
+    assert "guidance" in step.shown
+
+
+def test_the_guide_has_the_weight_that_it_is_given(tiny_weights, data):
+    _, step, seen, planes = purify_step(data, "guide=0")
+    error = (10 ** (-step.shown["psnr_db"] / 10)).item()
+    assert set(step.shown) == {"psnr_db"}
+    assert step.loss.item() == pytest.approx(error, rel=1e-4)
+    assert not is_clean(seen)
+    assert planes.min() < 12
+    _, strong, _, _ = purify_step(data, "guide=3")
+    assert strong.loss.item() == pytest.approx(error + 3 * strong.shown["guidance"].item(), rel=1e-4)
+
+
+def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data, monkeypatch):
+    monkeypatch.setattr(purify_module, "CodecConfig", lambda: TINY_CODEC)
+    saved = ComDefend.from_pretrained("comdefend-cifar10")
+    ours = PurifyTask(data)
+    assert torch.equal(ours.model.rec.conv0.weight, saved.rec.conv0.weight)
+    torch.manual_seed(7)
+    other = ComDefend(TINY_CODEC)
+    other.save_pretrained(tiny_weights / "other")
+    (tiny_weights / "other" / "history.json").write_text('{"steps": 5}')
+    chosen = PurifyTask(data, [f"start={tiny_weights / 'other'}"])
+    assert torch.equal(chosen.model.rec.conv0.weight, other.rec.conv0.weight)
+    fresh = PurifyTask(data, ["start="])
+    assert not torch.equal(fresh.model.rec.conv0.weight, saved.rec.conv0.weight)
+    assert (ours.before, chosen.before, fresh.before) == (None, {"steps": 5}, None)
+    for task in (ours, chosen, fresh):
+        assert task.model.config.surrogate_width == 80
+        typical = task.model.logits(to_float(data.images)).abs().median().item()
+        assert typical == pytest.approx(80, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("salt=1", "'purify' has no setting 'salt=1'; it has: start, weakest"),
+        ("guide", "has no setting 'guide'"),
+        ("guide=much", "guide must be a number, got 'much'"),
+        ("shapes=white,square", "shapes of white, blurred, signs, ghosts, not square"),
+    ],
+)
+def test_impossible_settings_are_refused(tiny_weights, data, setting, message):
+    with pytest.raises(SettingError, match=message):
+        PurifyTask(data, [setting])
+
+
+def test_noise_without_a_shape_is_refused(tiny_weights, data):
+    with pytest.raises(SettingError):
+        purify_step(data, "shapes=")
+
+
+@pytest.mark.parametrize("kind", [CodecTask, ClassifierTask, ReconstructionsTask])
+def test_recipes_without_settings_refuse_them(tiny_weights, data, kind):
+    with pytest.raises(SettingError, match="it has: none"):
+        kind(data, ["salt=1"])
+
+
+def shape_of(noise: torch.Tensor) -> str:
+    """Which shape the noise of one picture has, (3,H,W)."""
+    neighbours = (noise[:, :, 1:] * noise[:, :, :-1]).mean() / noise.square().mean()
+    return "signs" if noise.abs().std() < 1e-3 else "blurred" if neighbours > 0.4 else "white"
+
+
+@pytest.mark.parametrize("shapes", ["white", "blurred", "signs", "white,signs", "white,blurred,signs"])
+def test_the_noise_has_the_shapes_that_are_asked_for(tiny_weights, data, shapes):
+    task = PurifyTask(data, [f"shapes={shapes}"])
+    grey = torch.full((60, 3, 16, 16), 0.5)
+    noise = task.disturbed(grey, torch.Generator().manual_seed(0)) - grey
+    counts = Counter(shape_of(one) for one in noise)
+    assert set(counts) == set(shapes.split(","))
+    assert min(counts.values()) > 10
+
+
+def test_a_ghost_is_another_picture_of_the_batch(tiny_weights, data):
+    task = PurifyTask(data, ["shapes=ghosts", "weakest=0.05", "strongest=0.05"])
+    generator = torch.Generator().manual_seed(3)
+    x = nn.functional.interpolate(0.3 + 0.4 * torch.rand(40, 3, 2, 2, generator=generator), scale_factor=8)
+    ghosts = task.disturbed(x, generator) - x
+    flat = nn.functional.normalize((x - x.mean((1, 2, 3), keepdim=True)).flatten(1))
+    alike, which = (nn.functional.normalize(ghosts.flatten(1)) @ flat.T).max(1)
+    whole = alike > 0.9  # the other half is detail alone
+    assert 0.25 < whole.float().mean() < 0.75
+    assert (which != torch.arange(40))[whole].float().mean() > 0.8
+    assert len(which[whole].unique()) == whole.sum()
+    assert ghosts.std((1, 2, 3)).tolist() == pytest.approx([0.05] * 40, rel=0.25)
+
+
+@pytest.mark.parametrize("shapes", ["white", "blurred", "signs"])
+def test_the_noise_has_the_stated_deviation(tiny_weights, data, shapes):
+    task = PurifyTask(data, [f"shapes={shapes}", "weakest=0.1", "strongest=0.1"])
+    grey = torch.full((90, 3, 32, 32), 0.5)
+    noise = task.disturbed(grey, torch.Generator().manual_seed(0)) - grey
+    inner = noise[..., 1:-1, 1:-1]  # the mirrored border makes blurred noise a little stronger
+    assert inner.std((1, 2, 3)).tolist() == pytest.approx([0.1] * 90, rel=0.15)
+    assert inner.std().item() == pytest.approx(0.1, rel=0.02)
+    assert inner.mean().item() == pytest.approx(0, abs=0.002)
+
+
+def test_the_noise_is_never_weak_and_pictures_stay_pictures(tiny_weights, data):
+    task = PurifyTask(data)
+    grey = torch.full((200, 3, 32, 32), 0.5)
+    strengths = task.disturbed(grey, torch.Generator().manual_seed(1)).std((1, 2, 3))
+    low, high = PurifyTask.settings["weakest"], PurifyTask.settings["strongest"]
+    assert 0.9 * low < strengths.min() < 1.2 * low
+    assert 0.8 * high < strengths.max() < 1.1 * high
+    extreme = task.disturbed(torch.rand(20, 3, 8, 8).round(), torch.Generator().manual_seed(1))
+    assert extreme.min() == 0
+    assert extreme.max() == 1
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_some_pictures_keep_all_planes_and_the_others_any_number(tiny_weights, data, dropout):
+    planes = PurifyTask(data, [f"dropout={dropout}"]).planes(12_000, torch.Generator().manual_seed(0))
+    counts = planes.bincount(minlength=13)
+    assert counts[0] == 0
+    assert counts[12].item() == pytest.approx(12_000 - 11_000 * dropout, rel=0.1)
+    assert counts[1:12].tolist() == pytest.approx([1000 * dropout] * 11, rel=0.2)
+
+
+def examples() -> torch.Tensor:
+    """The small pictures of the page, uint8 of shape (10,3,32,32)."""
+    found = []
+    for path in sorted((ROOT / "app" / "examples").glob("*.png")):
+        with Image.open(path) as image:
+            found.append(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1))
+    return torch.stack([picture for picture in found if picture.shape == (3, 32, 32)])
+
+
+def test_scaling_the_last_layer_flips_no_bit_of_the_shipped_codec(data):
+    task = PurifyTask(data)
+    shipped = ComDefend.from_pretrained("comdefend-cifar10")
+    x = to_float(examples())
+    logits = shipped.logits(x)
+    assert torch.equal(task.model.compress(x), shipped.compress(x))
+    assert not torch.allclose(task.model.logits(x), logits, rtol=0.05)
+    assert task.model.config.surrogate_width == 80
+    assert all(not p.requires_grad for p in task.guide.parameters())
+
+
+def test_purifying_is_scored_by_the_guides_answers(tiny_weights, data):
+    task = PurifyTask(data)
+    task.model.eval()
+    x = to_float(data.images)
+    with torch.no_grad():
+        figures = task.evaluate(task.model, data)
+        answers = task.guide(x).argmax(1)
+        x_hat = task.model(x)
+        held = (task.guide(x_hat).argmax(1) == answers).float().mean().item()
+    assert figures["clean_agreement"] == pytest.approx(held)
+    assert figures["psnr_db"] == pytest.approx(psnr(x, x_hat).mean().item(), abs=1e-3)
+    assert 0 <= figures["agreement"] <= 1
+    assert task.score in figures
+    with torch.no_grad():
+        assert task.evaluate(task.model, data) == figures
+        perfect = task.evaluate(nn.Identity(), data)
+    assert perfect["clean_agreement"] == 1
+
+
+def test_purifying_ends_with_a_gradient_as_wide_as_the_logits(tiny_weights, data):
+    task = PurifyTask(data)
+    task.finish(data)
+    wide = task.model.logits(to_float(data.images)).abs().flatten().quantile(0.25).item()
+    assert task.model.config.surrogate_width == pytest.approx(max(20, wide), abs=0.06)
+
+
+def test_tuning_starts_from_the_classifier_and_sees_what_the_codec_makes_of_pictures(
+    tiny_weights, data, codec
+):
+    task = ReconstructionsTask(data)
+    saved = Classifier.from_pretrained(tiny_weights / "cifar10")
+    assert task.model.config == saved.config
+    assert all(torch.equal(a, b) for a, b in zip(task.model.parameters(), saved.parameters(), strict=True))
+    x = to_float(data.images[:4])
+    seen = task.seen(x)
+    assert torch.allclose(seen, codec(x), atol=1e-6)
+    assert not seen.requires_grad
+    shown = []
+    task.model.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    step = task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0))
+    plain = ClassifierTask.step(PlainTask(task), data.images[:8], data.labels[:8], 0.5,
+                                torch.Generator().manual_seed(0))  # fmt: skip
+    assert torch.allclose(shown[0], codec(shown[1]), atol=1e-6)
+    assert step.loss.item() != plain.loss.item()
+    step.loss.backward()
+    assert all(p.grad is None for p in task.codec.parameters())
+    assert all(p.grad is not None for p in task.model.parameters())
+
+
+class PlainTask(ClassifierTask):
+    """The same classifier, trained on the pictures as they are."""
+
+    def __init__(self, other: ClassifierTask) -> None:
+        self.model = other.model
+
+
+def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
+    task = ReconstructionsTask(data)
+    task.model.eval()
+    with torch.no_grad():
+        found = task.evaluate(task.model, data)["accuracy"]
+        wanted = (task.model(codec(to_float(data.images))).argmax(1) == data.labels).float().mean().item()
+    assert found == pytest.approx(wanted)
+
+
+def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):
+    task = ReconstructionsTask(ImageSet(data.images, data.labels, ("a", "b")))
+    assert task.model.classes == ("a", "b")
+    assert task.model.config.arch == "resnet9"

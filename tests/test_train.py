@@ -24,10 +24,11 @@ main = script().main
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
     tiny = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
-    monkeypatch.setattr(recipes, "CodecConfig", lambda: tiny)
+    monkeypatch.setattr(recipes.codec, "CodecConfig", lambda: tiny)
     monkeypatch.setattr(train, "REPOSITORY", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
+    monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
 
 
 def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[str]:
@@ -88,6 +89,56 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
     assert all(torch.equal(one[name], other[name]) for name in one)
     histories = [json.loads((f / "history.json").read_text())["epochs"] for f in (unbroken, broken)]
     assert [row["step"] for row in histories[0]] == [row["step"] for row in histories[1]]
+
+
+def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny_weights, capsys):
+    out = tmp_path / "p"
+    chosen = ("--set", "dropout=0", "--set", "guide=0.5")
+    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.01", *chosen, what="purify")) == 0
+    state = checkpoint.read_run_state(tmp_path / "runs" / "p" / "checkpoint.safetensors")
+    assert state["recipe"]["settings"] == ["dropout=0", "guide=0.5"]
+    again = options(dataset, out, "--resume", "--stop-after", "0.01", what="purify")
+    assert main(again) == 0
+    assert main([*again, "--set", "dropout=1"]) == 1
+    assert "settings is ('dropout=0', 'guide=0.5')" in capsys.readouterr().err
+    assert main([*again, *chosen]) == 0
+
+
+def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny_weights, capsys):
+    assert main(options(dataset, tmp_path / "p", "--set", "salt=1", what="purify")) == 1
+    assert "the recipe 'purify' has no setting 'salt=1'; it has: start" in capsys.readouterr().err
+
+
+def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, tmp_path, tiny_weights):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(options(dataset, first, "--epochs", "1", "--set", "dropout=0", what="purify")) == 0
+    more = ("--epochs", "2", "--set", f"start={first}")
+    assert main(options(dataset, second, *more, what="purify")) == 0
+    records = [json.loads((out / "history.json").read_text()) for out in (first, second)]
+    assert records[0]["recipe"]["settings"] == ["dropout=0"]
+    assert {"agreement", "clean_agreement", "psnr_db", "ssim"} == set(records[0]["test"])
+    assert records[1]["before"] == records[0]
+    assert "Settings: dropout=0\n" in (first / "README.md").read_text()
+    card = (second / "README.md").read_text()
+    assert f"Settings: start={first}\n" in card
+    assert f"Before that: 4 steps in {records[0]['minutes']:g} minutes, `{records[0]['command']}`" in card
+    ComDefend.from_pretrained(second)
+
+
+@pytest.mark.parametrize(
+    ("what", "more"), [("classifier", ["--on-reconstructions"]), ("classifier-on-reconstructions", [])]
+)
+def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights, what, more):
+    out = tmp_path / "tuned"
+    assert main(options(dataset, out, "--epochs", "1", *more, what=what)) == 0
+    record = json.loads((out / "history.json").read_text())
+    assert record["recipe"]["task"] == "classifier-on-reconstructions"
+    assert Classifier.from_pretrained(out).config.arch == "tiny"
+
+
+def test_only_classifiers_are_tuned_on_reconstructions(dataset, tmp_path, capsys):
+    assert main(options(dataset, tmp_path / "c", "--on-reconstructions")) == 1
+    assert "--on-reconstructions is for --train classifier" in capsys.readouterr().err
 
 
 def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
@@ -277,9 +328,9 @@ def test_every_epoch_sees_every_picture_once():
     assert train.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
 
 
-def test_training_needs_neither_gradio_nor_torchattacks():
+def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
     code = (
-        "import sys; sys.modules['gradio'] = sys.modules['torchattacks'] = None; "
+        "import sys; sys.modules |= dict.fromkeys(['gradio', 'torchattacks', 'matplotlib']); "
         "import model, model.train, model.attacks, model.evaluate"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -19,7 +19,7 @@ def result(
     }
     return {
         "scenario": {"attack": attack, "epsilon": epsilon, "steps": steps, "target": target,
-                     "threat_model": threat_model},
+                     "threat_model": threat_model, "codec": "codec", "planes": None},
         "predictions": {view: {"label": label} for view, label in labels.items()},
         "verdict": {
             "attack_succeeded": after == target if target else after != before,
@@ -127,8 +127,8 @@ def measured_report() -> dict:
         return {"threat_model": threat_model, "attack": "PGD", "epsilon": 8, "steps": 10, "defence": defence,
                 "accuracy": accuracy, "images": images}  # fmt: skip
 
-    cells = [cell("white-box", "none", 0.05, 400), cell("grey-box", "comdefend", 0.1, 400),
-             cell("adaptive", "comdefend", 0.03, 20)]  # fmt: skip
+    cells = [cell("white-box", "none", 0.05, 400), cell("grey-box", "codec", 0.1, 400),
+             cell("adaptive", "codec", 0.03, 20), cell("grey-box", "jpeg-75", 0.2, 400)]  # fmt: skip
     return {"c": {"weights": {"codec": "hash"}, "cells": cells}}
 
 
@@ -143,12 +143,13 @@ def measured_report() -> dict:
         ({"steps": 11}, ""),
         ({"target": "dog"}, ""),
         ({"codec": "another"}, ""),
+        ({"planes": 6}, ""),
         ({"classifier": "another"}, ""),
     ],
 )  # fmt: skip
 def test_a_run_stands_beside_what_was_measured(change, sentence):
     run = result(attacked="dog")
-    run["scenario"] |= {"classifier": "c", "codec": "codec", **change}
+    run["scenario"] |= {"classifier": "c", **change}
     said = words.measured(run, measured_report())
     assert sentence in said
     assert bool(sentence) is bool(said)
@@ -167,7 +168,7 @@ def test_a_run_stands_beside_what_was_measured(change, sentence):
     ],
 )
 def test_a_lucky_picture_does_not_pass_for_the_rule(run, accuracy, lucky):
-    run["scenario"] |= {"classifier": "c", "codec": "codec"}
+    run["scenario"] |= {"classifier": "c"}
     reports = measured_report()
     for cell in reports["c"]["cells"][1:]:
         cell["accuracy"] = accuracy

@@ -1,11 +1,13 @@
 """What is trained: one task per kind of model, with its loss, its defaults and its score."""
 
-from model.recipes.classifier import ClassifierTask
+from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
 from model.recipes.purify import PurifyTask
-from model.recipes.task import Recipe, Stage, Step, Task, learning_rate_factor, stage_at
+from model.recipes.task import Recipe, SettingError, Stage, Step, Task, learning_rate_factor, stage_at
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (CodecTask, PurifyTask, ClassifierTask)}
+TASKS: dict[str, type[Task]] = {
+    kind.name: kind for kind in (CodecTask, PurifyTask, ClassifierTask, ReconstructionsTask)
+}
 
 __all__ = [
     "TASKS",
@@ -13,6 +15,8 @@ __all__ = [
     "CodecTask",
     "PurifyTask",
     "Recipe",
+    "ReconstructionsTask",
+    "SettingError",
     "Stage",
     "Step",
     "Task",

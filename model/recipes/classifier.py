@@ -6,7 +6,9 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint import WEIGHTS
 from model.classifiers import Classifier
+from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import wilson_interval
@@ -30,7 +32,8 @@ class ClassifierTask(Task):
     weight_decay = 5e-4
     model: Classifier
 
-    def __init__(self, data: ImageSet, variant: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        self.chosen(settings)  # there are none to choose
         pixels = data.every(10_000).images.double() / 255
         self.model = Classifier(
             ClassifierConfig(
@@ -54,14 +57,44 @@ class ClassifierTask(Task):
             weight_decay=self.weight_decay,
         )
 
+    def seen(self, x: Tensor) -> Tensor:
+        """What the classifier is shown of pictures, shape (B,3,H,W), range [0,1]."""
+        return x
+
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
-        logits = self.model(x).float()
+        logits = self.model(self.seen(x)).float()
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         return Step(loss, {"accuracy": (logits.detach().argmax(1) == labels).float().mean()})
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
-        correct = sum(int((model(x).argmax(1) == labels).sum()) for x, labels in data.batches(500))
+        correct = sum(int((model(self.seen(x)).argmax(1) == labels).sum()) for x, labels in data.batches(500))
         low, high = wilson_interval(correct, len(data))
         return {"accuracy": correct / len(data), "accuracy_low": low, "accuracy_high": high}
+
+
+class ReconstructionsTask(ClassifierTask):
+    """The classifier, tuned to what the codec makes of its pictures: a defence at training and test time.
+
+    It starts from the trained classifier where that one knows the data's classes. The codec is fixed.
+    """
+
+    name = "classifier-on-reconstructions"
+    default_out = "cifar10-on-reconstructions"
+    learning_rate = 0.02
+    epochs = 2
+    test_images = 2000
+    codec_name = "comdefend-cifar10-purify"
+
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        super().__init__(data, settings)
+        trained = Classifier.from_pretrained(WEIGHTS / ClassifierTask.default_out)
+        if trained.classes == data.classes:
+            self.model = trained
+        codec = ComDefend.from_pretrained(WEIGHTS / self.codec_name).requires_grad_(False)
+        self.codec = codec.to(memory_format=torch.channels_last)
+
+    def seen(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.codec.to(x.device)(x).float()

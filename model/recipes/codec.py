@@ -36,7 +36,8 @@ class CodecTask(Task):
     stages = (Stage(0.8, 16), Stage(0.2, 32))
     model: ComDefend
 
-    def __init__(self, data: ImageSet, variant: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        self.chosen(settings)  # there are none to choose
         self.model = ComDefend(CodecConfig())
         last = self.model.com.get_submodule(f"conv{self.model.com.depth - 1}")
         with torch.no_grad():

@@ -1,38 +1,65 @@
 """The codec trained to take perturbations away, without adversarial pictures."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import WEIGHTS
+from model import checkpoint
 from model.classifiers import load_classifier
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import psnr, ssim
-from model.recipes.task import Stage, Step, Task
+from model.recipes.task import SettingError, Stage, Step, Task
+
+
+def _blurred(white: Tensor) -> Tensor:
+    """The mean of 3x3 pixels of white noise: nine independent values have a third of the deviation."""
+    return 3 * nn.functional.avg_pool2d(nn.functional.pad(white, (1, 1, 1, 1), "reflect"), 3, 1)
+
+
+def _ghosts(x: Tensor, white: Tensor, generator: torch.Generator) -> Tensor:
+    """Another picture of the batch, or only its detail, and a little white noise."""
+    order = torch.randperm(len(x), generator=generator, device=x.device)
+    other = x[order] - x[order].mean((1, 2, 3), keepdim=True)
+    coarse = nn.functional.avg_pool2d(nn.functional.pad(other, (2, 2, 2, 2), "reflect"), 5, 1)
+    fine = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
+    other = torch.where(fine, other - coarse, other)
+    deviation = other.std((1, 2, 3), keepdim=True).clamp_min(0.02)
+    return other / deviation + 0.3 * white
+
+
+SHAPES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+    "white": lambda x, white, generator: white,
+    "blurred": lambda x, white, generator: _blurred(white),
+    "signs": lambda x, white, generator: white.sign(),
+    "ghosts": _ghosts,
+}
+"""Noise of unit deviation for pictures (B,3,H,W), from white noise of that shape."""
 
 
 class PurifyTask(Task):
     """Noisy pictures in, clean pictures out, few planes where the code is cut short.
 
     The paper's loss alone keeps whatever is in the picture, a perturbation included. This recipe starts from
-    the codec that it gave and adds, each of which can be left out (``--without``):
+    the codec that it gave and adds, each of which is a setting:
 
     - noise on the input, never weak, the clean picture as the target (as in denoised smoothing: Salman et
       al., NeurIPS 2020). With weak noise among the strong the codec learns to tell the two apart, and
       to keep what is as weak as a perturbation;
-    - three shapes of noise, one for each picture: white, blurred, and signs as FGSM leaves them;
+    - noise of several shapes, one for each picture: white, blurred, signs as FGSM leaves them, and ghosts:
+      another picture, faint, and half of the time only its detail;
     - a guide: the reconstruction must mean to a frozen classifier what the clean picture means (the
       Kullback-Leibler divergence of its answers), since a squared error alone blurs what matters;
-    - nested dropout (Rippel, Gelbart and Adams, ICML 2014): half of the pictures lose their code's planes
-      from a random one on, so that any number of planes makes a picture.
+    - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
+      random one on, so that any number of planes makes a picture.
 
     The code is hard throughout, with a straight-through gradient, and without noise of its own. The paper's
-    loss leaves logits far too large for that, so the last layer of ComCNN starts scaled down, which
-    changes no bit.
+    loss leaves logits far too large for that, so the last layer of ComCNN starts scaled to the gradient's
+    width, which changes no bit.
     """
 
     name = "purify"
@@ -41,35 +68,42 @@ class PurifyTask(Task):
     learning_rate = 6e-4
     epochs = 4
     score = "agreement"
+    test_images = 2000
     max_grad_norm = 1.0
     stages = (Stage(1.0, 32),)
-    variants = {  # noqa: RUF012 - a ClassVar of the base class
-        "without noise": "clean pictures in",
-        "without shapes": "white noise only",
-        "without guide": "squared error only",
-        "without dropout": "all planes, always",
-        "without start": "untrained networks at the start",
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        "start": "comdefend-cifar10",
+        "weakest": 0.1,
+        "strongest": 0.25,
+        "shapes": "white,blurred,signs",
+        "guide": 0.1,
+        "dropout": 0.5,
     }
-    weakest, strongest = 0.1, 0.25
-    """Standard deviation of the noise, pictures in [0,1]; drawn for each picture."""
-    guide_weight = 0.1
+    """``start``: the codec at the beginning (name or folder; empty: untrained). ``weakest``, ``strongest``:
+    standard deviation of the noise, drawn for each picture, pictures in [0,1]. ``shapes``: of the noise.
+    ``guide``: weight of the divergence. ``dropout``: share of pictures that lose planes."""
     width = 80.0
     """Of the straight-through gradient, and the logits' median magnitude at the start."""
     padding = 2
 
-    def __init__(self, data: ImageSet, variant: Collection[str] = ()) -> None:
-        self.without = {name.removeprefix("without ") for name in variant}
-        if "start" in self.without:
-            codec = ComDefend(CodecConfig())
-        else:
-            codec = ComDefend.from_pretrained(WEIGHTS / "comdefend-cifar10")
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        self.chosen_settings = self.chosen(settings)
+        self.shapes = [shape for shape in self.chosen_settings["shapes"].split(",") if shape]
+        unknown = [shape for shape in self.shapes if shape not in SHAPES]
+        if unknown or not self.shapes:
+            raise SettingError(f"noise has shapes of {', '.join(SHAPES)}, not {', '.join(unknown) or 'none'}")
+        start = self.chosen_settings["start"]
+        codec = ComDefend.from_pretrained(start) if start else ComDefend(CodecConfig())
+        if start:
+            history = (checkpoint.find_folder(start) or Path(start)) / "history.json"
+            self.before = checkpoint.read_json(history) if history.is_file() else None
         codec.config = replace(codec.config, surrogate_width=self.width)
         last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
         with torch.no_grad():
             typical = codec.logits(to_float(data.every(200).images)).abs().flatten()[: 2**22].median()
             for parameter in last.parameters():
                 parameter.mul_(self.width / typical)
-        self.model: ComDefend = codec
+        self.model: ComDefend = codec.train()
         self.guide = load_classifier("cifar10").requires_grad_(False)
 
     def floor(self) -> float:
@@ -78,39 +112,36 @@ class PurifyTask(Task):
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
 
-    def disturbed(self, x: Tensor, generator: torch.Generator, shapes: bool = True) -> Tensor:
+    def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under noise of a random strength and shape, (B,3,H,W) in [0,1]."""
-        strength = x.new_empty(len(x), 1, 1, 1).uniform_(self.weakest, self.strongest, generator=generator)
-        noise = torch.empty_like(x).normal_(generator=generator)
-        if shapes:
-            shape = torch.randint(3, (len(x), 1, 1, 1), generator=generator, device=x.device)
-            # Nine independent values averaged: a third of the deviation.
-            blurred = 3 * nn.functional.avg_pool2d(nn.functional.pad(noise, (1, 1, 1, 1), "reflect"), 3, 1)
-            noise = torch.where(shape == 0, noise, torch.where(shape == 1, blurred, noise.sign()))
+        low, high = self.chosen_settings["weakest"], self.chosen_settings["strongest"]
+        strength = x.new_empty(len(x), 1, 1, 1).uniform_(low, high, generator=generator)
+        which = torch.randint(len(self.shapes), (len(x), 1, 1, 1), generator=generator, device=x.device)
+        white = torch.empty_like(x).normal_(generator=generator)
+        noise = torch.zeros_like(x)
+        for index, shape in enumerate(self.shapes):
+            noise = torch.where(which == index, SHAPES[shape](x, white, generator), noise)
         return (x + strength * noise).clamp(0, 1)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, shape (count,), int64."""
         total, device = self.model.planes, generator.device
         kept = torch.randint(1, total + 1, (count,), generator=generator, device=device)
-        whole = torch.randint(2, (count,), generator=generator, device=device) == 1
-        if "dropout" in self.without:
-            whole.fill_(True)
-        return kept.masked_fill(whole, total)
+        cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
+        return kept.masked_fill(~cut_short, total)
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
-        seen = x if "noise" in self.without else self.disturbed(x, generator, "shapes" not in self.without)
-        x_hat = self.model(seen, planes=self.planes(len(x), generator)).float()
+        x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
         error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
-        if "guide" not in self.without:
+        if self.chosen_settings["guide"]:
             guide = self.guide.to(x.device)
             with torch.no_grad():
                 wanted = guide(x).float().softmax(1)
             answer = guide(x_hat).float().log_softmax(1)
             guidance = nn.functional.kl_div(answer, wanted, reduction="batchmean")
-            loss = error + self.guide_weight * guidance
+            loss = error + self.chosen_settings["guide"] * guidance
             shown["guidance"] = guidance.detach()
         return Step(loss, shown)
 

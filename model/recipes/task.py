@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,12 @@ class Recipe(Config):
     seed: int
     precision: str
     data: str
-    variant: tuple[str, ...] = ()
-    """Ways in which the run departs from its task's recipe, see ``Task.variants``."""
+    settings: tuple[str, ...] = ()
+    """Ways in which the run departs from its task's recipe, "name=value"."""
+
+
+class SettingError(ValueError):
+    """A recipe was given a setting that it does not have; the message names those that it has."""
 
 
 class Stage(NamedTuple):
@@ -57,20 +61,43 @@ class Task(ABC):
     learning_rate: ClassVar[float]
     epochs: ClassVar[int]
     score: ClassVar[str]
+    test_images: ClassVar[int] = 100_000
+    """At most so many test pictures are scored, where each costs much."""
     max_grad_norm: ClassVar[float]
     stages: ClassVar[tuple[Stage, ...]]
-    variants: ClassVar[dict[str, str]] = {}
-    """Departures from the recipe that the task knows, and what they are."""
+    settings: ClassVar[dict[str, float | str]] = {}
+    """What else a run can choose, with ``--set NAME=VALUE``, and the recipe's own choice."""
     model: Pretrained
+    before: dict[str, Any] | None = None
+    """The record of the run whose weights this one started from."""
 
     @abstractmethod
-    def __init__(self, data: ImageSet, variant: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
         """Make the model that training starts from, for these classes and sizes.
 
         Args:
             data: the training pictures.
-            variant: some of ``variants``.
+            settings: "name=value", see :meth:`chosen`.
         """
+
+    @classmethod
+    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
+        """The task's settings, with those given in the place of the recipe's.
+
+        Raises:
+            SettingError: there is no such setting, or it cannot have that value.
+        """
+        found: dict[str, Any] = dict(cls.settings)
+        for text in settings:
+            name, equals, value = text.partition("=")
+            if not equals or name not in cls.settings:
+                known = ", ".join(cls.settings) or "none"
+                raise SettingError(f"the recipe {cls.name!r} has no setting {text!r}; it has: {known}")
+            try:
+                found[name] = type(cls.settings[name])(value)
+            except ValueError as error:
+                raise SettingError(f"{name} must be a number, got {value!r}") from error
+        return found
 
     @abstractmethod
     def floor(self) -> float:

@@ -1,0 +1,67 @@
+"""What has been measured so far, on disk line by line, so that an interrupted run goes on where it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from model.checkpoint import write_atomically
+from model.data import DataError
+
+Record = dict[str, Any]
+"""One attack on one system: which, how strong, on which pictures, and which of these are still right."""
+
+
+class Journal:
+    """The records of a run, in the order in which they came.
+
+    The first line says which run it is; a journal of another run is refused rather than mixed with it.
+
+    Args:
+        path: of the file; None keeps the records in memory alone.
+        identity: what must be equal for records to be used again (JSON values).
+    """
+
+    def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
+        self.path = path
+        self.units: dict[str, list[Record]] = {}
+        if path is None:
+            return
+        if path.exists():
+            lines = self._whole_lines(path)
+            if lines and lines[0] != json.loads(json.dumps(identity)):
+                raise DataError(
+                    f"{path} holds another evaluation (other weights, pictures, attacks or seed): "
+                    f"name another folder with --report, or delete it"
+                )
+            for line in lines[1:]:
+                self.units[line["unit"]] = line["records"]
+            write_atomically(path, b"".join(self._line(line) for line in lines or [identity]))
+        else:
+            write_atomically(path, self._line(identity))
+
+    @staticmethod
+    def _line(value: object) -> bytes:
+        return json.dumps(value).encode() + b"\n"
+
+    @staticmethod
+    def _whole_lines(path: Path) -> list[Any]:
+        """All lines but a last one that was not finished."""
+        text = path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        try:
+            return [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise DataError(f"{path} is damaged ({error}): delete it to start anew") from error
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far, in the order in which they came."""
+        return [record for records in self.units.values() for record in records]
+
+    def write(self, unit: str, records: list[Record]) -> None:
+        """Keep the records of a finished unit of work."""
+        self.units[unit] = records
+        if self.path is not None:
+            with self.path.open("ab") as file:
+                file.write(self._line({"unit": unit, "records": records}))
+                file.flush()

@@ -1,0 +1,294 @@
+"""A report in words and tables."""
+
+from collections.abc import Iterable
+
+from model.evaluate.plan import MAIN
+from model.evaluate.report import ALIKE, Cell, Report
+
+ROW = ("FGSM", "BIM", "PGD")
+"""The attacks of the table in brief."""
+FAILS = 0.2
+"""Accuracy below which a defence is said not to stop an attacker."""
+
+
+def percent(cell: Cell | None) -> str:
+    """Accuracy with its interval, in %."""
+    if cell is None:
+        return ""
+    low, high = (100 * v for v in cell["interval"])
+    return f"{100 * cell['accuracy']:.1f} ({low:.1f} to {high:.1f})"
+
+
+def find(cells: list[Cell], **wanted: object) -> Cell | None:
+    """The first cell with these values."""
+    return next((c for c in cells if all(c.get(k) == v for k, v in wanted.items())), None)
+
+
+def strengths(report: Report) -> list[float]:
+    """All strengths in 1/255, rising."""
+    return sorted({c["epsilon"] for c in report["cells"] if c["threat_model"] in ALIKE})
+
+
+def failed_checks(report: Report) -> list[str]:
+    """One line for each check that failed."""
+    return [
+        f"{name}: {check['name']}: {check['detail']}"
+        for name, found in report.get("checks", {}).items()
+        for check in found
+        if check["passed"] is False
+    ]
+
+
+def headline(report: Report) -> str:
+    """The first paragraph: what the best codec leaves, and where it fails."""
+    main = [w for w in report.get("worst", []) if w["epsilon"] == MAIN and "comdefend" in w["defence"]]
+    text = ""
+    if main:
+        best = max(main, key=lambda w: w["accuracy"])
+        fails = best["accuracy"] < FAILS
+        text = "ComDefend does not stop an attacker who knows of it (adaptive)" if fails else "Adaptive"
+        text += (
+            f": at {MAIN:g}/255 the best codec here, `{best['defence']}`, leaves {percent(best)} % of "
+            f"{best['images']:,} pictures right, each under its own worst attack. "
+        )
+    grey = [
+        c for c in report["cells"]
+        if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
+    ]  # fmt: skip
+    if grey:
+        best = max(
+            (c for c in grey if "comdefend" in c["defence"]), key=lambda c: c["accuracy"], default=None
+        )
+        plain = max(
+            (c for c in grey if "comdefend" not in c["defence"]), key=lambda c: c["accuracy"], default=None
+        )
+        if best:
+            text += (
+                f"Against one who knows the classifier alone (grey-box), `{best['defence']}` leaves "
+                f"{percent(best)} % under BIM at that strength"
+            )
+            if plain:
+                text += f"; the best of the others, `{plain['defence']}`, {percent(plain)} %"
+            text += "."
+    return text.strip()
+
+
+def table(report: Report) -> str:
+    """The figures in brief, for the README: one line a defence, all strengths in one cell."""
+    every = strengths(report)
+    listed = " · ".join(f"{epsilon:g}" for epsilon in every)
+    attacks = [name for name in ROW if any(_alike(report["cells"], name, e) for e in every)]
+    with_worst = bool(report.get("worst"))
+    header = ["defence", "clean", *(f"{name}, grey-box" for name in attacks)]
+    header += ["worst case, adaptive"] * with_worst
+    lines = [headline(report), ""] if headline(report) else []
+    about = f"{report['images']:,} test pictures"
+    if with_worst:
+        about += f", {report['worst'][0]['images']:,} of them for the adaptive attacker"
+    lines += [
+        f"{about}. Data: {report['data']}. Accuracy in % at strengths of {listed} (in 1/255).",
+        "",
+        f"| {' | '.join(header)} |",
+        "|---" * len(header) + "|",
+    ]
+
+    def row(found: Iterable[Cell | None]) -> str:
+        return " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in found)
+
+    for name in report["defences"]:
+        cells = [c for c in report["cells"] if c["defence"] == name and not c.get("cascade")]
+        columns = [f"{report['defences'][name]} (`{name}`)", row([find(cells, attack="clean")])]
+        columns += [row(_alike(cells, attack, epsilon) for epsilon in every) for attack in attacks]
+        if with_worst:
+            worst = [w for w in report["worst"] if w["defence"] == name]
+            columns.append(row(find(worst, epsilon=e) for e in every) if worst else "")
+        lines.append(f"| {' | '.join(columns)} |")
+    if "none" in report["defences"]:
+        lines += ["", "Without a defence there is nothing to know: these figures are white-box."]
+    return "\n".join(lines)
+
+
+def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:
+    """The cell of pictures that were made against the classifier alone."""
+    found = (c for c in cells if c["attack"] == attack and c["threat_model"] in ALIKE)
+    return next((c for c in found if c["epsilon"] == epsilon), None)
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    lines = [f"# {report['classifier']}: accuracy under attack", ""]
+    lines += [headline(report), ""]
+    if wrong := failed_checks(report):
+        lines += [
+            "**Some checks of the evaluation failed**; the figures of these systems may flatter them:",
+            "",
+        ]
+        lines += [f"- {text}" for text in wrong] + [""]
+    if report.get("not_run"):
+        lines += [
+            f"Not run, for lack of time ({len(report['not_run'])} parts): "
+            + "; ".join(report["not_run"])
+            + ".",
+            "",
+        ]
+    lines += [table(report).removeprefix(headline(report)).strip(), ""]
+    lines += ["`grey-box` knows the classifier, not the defence; `adaptive` knows and differentiates both;",
+              "`black-box` asks the defended system for its scores (Square) or knows another classifier",
+              "(transfer). Intervals are Wilson's, 95 %; differences are to no defence on the same pictures,",
+              "paired (Bonett and Price), 95 %.", ""]  # fmt: skip
+    for epsilon in (None, *strengths(report)):
+        lines += _strength(report, epsilon)
+    lines += _worst_table(report) + _adaptive_table(report) + _unbounded_table(report)
+    lines += _dial_table(report) + _checks_table(report) + _provenance(report)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _strength(report: Report, epsilon: float | None) -> list[str]:
+    """Pictures that all defences saw alike: one line an attack, one column a defence."""
+    cells = [
+        c for c in report["cells"]
+        if c["epsilon"] == epsilon and c["threat_model"] != "adaptive" and "success" not in c
+        and not c.get("cascade") and (c["attack"] != "Square" or c["threat_model"] != "black-box")
+    ]  # fmt: skip
+    if not cells:
+        return []
+    names = list(report["defences"])
+    title = "Clean pictures" if epsilon is None else f"{epsilon:g}/255, pictures that all defences see alike"
+    lines = [
+        f"## {title}",
+        "",
+        f"| | {' | '.join(f'`{n}`' for n in names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    attacks = dict.fromkeys((c["attack"], c["steps"]) for c in cells)
+    for attack, steps in attacks:
+        row = []
+        for name in names:
+            cell = find(cells, attack=attack, steps=steps, defence=name)
+            text = percent(cell)
+            if cell and "difference" in cell:
+                low, high = (100 * v for v in cell["difference_interval"])
+                text += f"; {100 * cell['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+            row.append(text)
+        who = {c["threat_model"] for c in cells if (c["attack"], c["steps"]) == (attack, steps)}
+        who = who - {"white-box"} or who
+        label = f"{attack}{f', {steps} steps' if steps else ''} ({', '.join(sorted(who))})"
+        lines.append(f"| {label} | {' | '.join(row)} |")
+    return [*lines, ""]
+
+
+def _worst_table(report: Report) -> list[str]:
+    if not report.get("worst"):
+        return []
+    every = strengths(report)
+    lines = [
+        "## The worst case, adaptive",
+        "",
+        f"{report['worst'][0]['images']:,} pictures, each under its own worst of all attacks at a strength.",
+        "",
+        f"| defence | {' | '.join(f'{e:g}/255' for e in every)} |",
+        "|---" * (len(every) + 1) + "|",
+    ]
+    for name in report["defences"]:
+        worst = [w for w in report["worst"] if w["defence"] == name]
+        if worst:
+            lines.append(f"| `{name}` | {' | '.join(percent(find(worst, epsilon=e)) for e in every)} |")
+    return [*lines, ""]
+
+
+def _adaptive_table(report: Report) -> list[str]:
+    cells = [
+        c for c in report["cells"]
+        if (c["threat_model"] == "adaptive" or c["threat_model"] == "black-box" or c.get("cascade"))
+        and c["attack"] != "transfer" and "success" not in c
+    ]  # fmt: skip
+    if not cells:
+        return []
+    lines = [
+        "## Attacks on the defended system, one by one",
+        "",
+        "A `cascade` attacks what still stands after all attacks above it, so its figure is what is left.",
+        "",
+        "| defence | strength | attack | steps | gradient | loss | accuracy | pictures |",
+        "|---" * 8 + "|",
+    ]
+    for c in cells:
+        attack = c["attack"] + (", cascade" if c["cascade"] else "")
+        attack += f", {c['restarts']} restarts" if c["restarts"] > 1 else ""
+        lines.append(
+            f"| `{c['defence']}` | {c['epsilon']:g}/255 | {attack} | {c['steps'] or ''} "
+            f"| {c['gradient'] or ''} | {c['loss'] or ''} | {percent(c)} | {c['images']:,} |"
+        )
+    return [*lines, ""]
+
+
+def _unbounded_table(report: Report) -> list[str]:
+    cells = [c for c in report["cells"] if "success" in c]
+    if not cells:
+        return []
+    columns = ["success, before rounding", "median L2", "median L∞, in 1/255"]
+    columns += ["success, 8 bits", "median L2", "median L∞"]
+    lines = [
+        "## Attacks without a strength",
+        "",
+        f"Success is a wrong label at any distance; accuracy counts only what lies inside {MAIN:g}/255.",
+        "",
+        f"| defence | attack | threat model | {' | '.join(columns)} | accuracy inside the ball | pictures |",
+        "|---" * 11 + "|",
+    ]
+    lines += [
+        f"| `{c['defence']}` | {c['attack']}, {c['steps']} steps | {c['threat_model']} "
+        f"| {c['success_before_rounding']:.0%} | {c['median_l2_before_rounding']:.2f} "
+        f"| {c['median_linf_255_before_rounding']:.1f} | {c['success']:.0%} "
+        f"| {c['median_l2_rounded']:.2f} | {c['median_linf_255_rounded']:.1f} | {percent(c)} "
+        f"| {c['images']:,} |"
+        for c in cells
+    ]
+    return [*lines, ""]
+
+
+def _dial_table(report: Report) -> list[str]:
+    lines = []
+    for name in dict.fromkeys(d["defence"] for d in report.get("dial", [])):
+        mine = [d for d in report["dial"] if d["defence"] == name]
+        attacks = dict.fromkeys((d["attack"], d["threat_model"], d["epsilon"]) for d in mine)
+        header = [
+            attack if epsilon is None else f"{attack}, {epsilon:g}/255, {who}"
+            for attack, who, epsilon in attacks
+        ]
+        lines += [
+            f"## Planes kept: `{name}`",
+            "",
+            f"{mine[0]['images']:,} pictures.",
+            "",
+            f"| planes | {' | '.join(header)} |",
+            "|---" * (len(header) + 1) + "|",
+        ]
+        for planes in sorted({d["planes"] for d in mine}):
+            row = [percent(find(mine, planes=planes, attack=attack)) for attack, _, _ in attacks]
+            lines.append(f"| {planes} | {' | '.join(row)} |")
+        lines.append("")
+    return lines
+
+
+def _checks_table(report: Report) -> list[str]:
+    if not report.get("checks"):
+        return []
+    verdict = {True: "PASS", False: "**FAIL**", None: "–"}
+    lines = ["## Is the evaluation itself sound?", "", "| defence | check | | seen |", "|---|---|---|---|"]
+    for name, found in report["checks"].items():
+        lines += [f"| `{name}` | {c['name']} | {verdict[c['passed']]} | {c['detail']} |" for c in found]
+    return [*lines, ""]
+
+
+def _provenance(report: Report) -> list[str]:
+    lines = ["## How it was measured", "", f"- Command: `{report['command']}`"]
+    lines += [f"- Data: {report['data']}", f"- Seed {report['seed']}, device: {report['device']}"]
+    if "minutes" in report:
+        lines.append(f"- Time: {report['minutes']:g} minutes")
+    if "versions" in report:
+        lines.append("- Versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()))
+    lines += [f"- SHA-256 of `{name}`: `{digest}`" for name, digest in report["weights"].items()]
+    if "strikes" in report:
+        lines.append("- All hyper-parameters: `strikes` in `report.json`")
+    return [*lines, ""]

@@ -1,0 +1,181 @@
+"""What is run: the attacks with their hyper-parameters, and how much of it each preset buys."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from model.attacks import EVALUATION_ATTACKS, find_attack
+from model.defences import Defence
+from model.pgd import Descent, Loss
+
+MAIN = 8.0
+"""The strength, in 1/255, at which everything is measured."""
+LARGE = 64.0
+"""A strength at which nothing may survive: where something does, the gradient is masked."""
+
+Scope = Literal["all", "adaptive", "few"]
+"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these."""
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One attack, ready to be run: by gradient descent of our own, or by torchattacks.
+
+    ``name`` and ``steps`` are those of ``ATTACKS``, for whoever compares a report with a run of the page.
+    """
+
+    name: str
+    descent: Descent | None = None
+    steps: int | None = None
+    gradient: str | None = None
+    """The stand-in that it goes through; None: the defence's first."""
+    black_box: bool = False
+    """It needs no gradient and asks the defended system itself."""
+
+    @property
+    def has_epsilon(self) -> bool:
+        return self.descent is not None or find_attack(self.name).has_epsilon
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others, in a few words."""
+        parts = [self.name, str(self.steps or 1)]
+        if self.gradient:
+            parts.append(self.gradient)
+        if self.descent:
+            parts += [self.descent.loss] if self.descent.loss != "cross-entropy" else []
+            parts += [f"{self.descent.restarts} restarts"] if self.descent.restarts > 1 else []
+        return ", ".join(parts)
+
+    def passes(self) -> int:
+        """Passes through the attacked system, backward ones counted as two."""
+        if self.descent is not None:
+            return 3 * self.descent.steps * self.descent.restarts * self.descent.draws
+        spec = find_attack(self.name)
+        if self.name in EVALUATION_ATTACKS and self.name.startswith("AutoAttack"):
+            return 50 * (self.steps or 1)
+        each = spec.forwards(self.steps or 1) * (spec.best_classes or 1)
+        return each if self.black_box else 3 * each
+
+    def to_dict(self) -> dict[str, Any]:
+        """All hyper-parameters, for the report."""
+        return {**asdict(self), "descent": asdict(self.descent) if self.descent else None}
+
+
+FGSM = Strike("FGSM", Descent(1))
+BIM = Strike("BIM", Descent(10), steps=10)
+MI_FGSM = Strike("MI-FGSM", Descent(10, momentum=1.0), steps=10)
+
+
+def pgd(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> Strike:
+    """PGD from a random start."""
+    return Strike("PGD", Descent(steps, loss, random_start=True, restarts=restarts), steps=steps)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is measured."""
+
+    name: str
+    images: int
+    adaptive_images: int
+    """How many of them the adaptive attacker gets, who costs ten times more and comes many times."""
+    few_images: int
+    """How many get each of the strongest attacks alone; else these come as a cascade, each on what still
+    stands."""
+    epsilons: tuple[float, ...] = (2.0, MAIN, 16.0)
+    steps: int = 10
+    """Of PGD."""
+    restarts: int = 1
+    suite: bool = False
+    """Whether all attacks are run, or only FGSM, BIM and PGD by straight-through."""
+    everywhere: bool = False
+    """Whether the suite is run at all strengths, or only at 8/255."""
+    queries: int = 500
+    attacks: tuple[str, ...] | None = None
+    """Only attacks of these names; None: all."""
+
+    def has_suite(self, epsilon: float) -> bool:
+        return self.suite and (self.everywhere or epsilon == MAIN)
+
+    def grey(self, epsilon: float) -> list[Strike]:
+        """Attacks on the classifier, whose pictures every defence gets to see."""
+        found = [FGSM, BIM, pgd(self.steps)]
+        if self.has_suite(epsilon):
+            found += [MI_FGSM, Strike("APGD", steps=20), Strike("APGD-DLR", steps=20)]
+            if epsilon == MAIN:
+                found += [Strike("DeepFool", steps=50), Strike("C&W", steps=50)]
+        return self._chosen(found)
+
+    def direct(self, epsilon: float, defence: Defence) -> list[Strike]:
+        """Attacks on the defended system, each on all pictures that the adaptive attacker gets."""
+        return self._chosen([self._fit(strike, defence) for strike in (FGSM, BIM, pgd(self.steps))])
+
+    def cascade(self, epsilon: float, defence: Defence) -> list[Strike]:
+        """Stronger attacks on the defended system, each on what the ones before it left standing."""
+        if not self.has_suite(epsilon):
+            return []
+        strikes = [pgd(self.steps, loss="margin", restarts=self.restarts)]
+        strikes += [replace(pgd(self.steps), gradient=form) for form in defence.gradients[1:]]
+        strikes += [MI_FGSM]
+        found = [self._fit(strike, defence) for strike in strikes]
+        found += [Strike("APGD", steps=20), Strike("APGD-DLR", steps=20)]
+        found += [Strike("Square", steps=self.queries, black_box=True)]
+        found += [Strike("AutoAttack-rand" if defence.noisy else "AutoAttack", steps=100)]
+        return self._chosen(found)
+
+    def alone(self, epsilon: float, defence: Defence) -> list[Strike]:
+        """Attacks on the defended system that a few pictures get, however they fared before."""
+        if not self.has_suite(epsilon) or epsilon != MAIN:
+            return []
+        shown = [strike for strike in self.cascade(epsilon, defence) if "AutoAttack" not in strike.name]
+        return shown + self._chosen([Strike("DeepFool", steps=50), Strike("C&W", steps=50)])
+
+    def _fit(self, strike: Strike, defence: Defence) -> Strike:
+        """The strike with gradients averaged where the defence draws random numbers."""
+        if not defence.noisy or strike.descent is None:
+            return strike
+        return replace(strike, descent=replace(strike.descent, draws=10))
+
+    def for_the_checks(self, defence: Defence) -> list[tuple[Strike, float, Scope]]:
+        """What the sanity checks want besides: twice the steps, and a strength that nothing survives."""
+        twice, large = (self._fit(pgd(steps), defence) for steps in (2 * self.steps, self.steps))
+        found: list[tuple[Strike, float, Scope]] = [(twice, MAIN, "adaptive"), (large, LARGE, "few")]
+        return found if self.allows(twice) else []
+
+    def allows(self, strike: Strike) -> bool:
+        """Whether it is among the attacks that were asked for."""
+        return self.attacks is None or strike.name in self.attacks
+
+    def _chosen(self, strikes: list[Strike]) -> list[Strike]:
+        return [strike for strike in strikes if self.allows(strike)]
+
+    def hyper_parameters(self, defences: dict[str, Defence]) -> list[dict[str, Any]]:
+        """Every strike of the run, once; pictures that are transferred come from MI-FGSM."""
+        strikes = [MI_FGSM] if self.allows(MI_FGSM) else []
+        for epsilon in self.epsilons:
+            strikes += self.grey(epsilon)
+            for defence in defences.values():
+                strikes += self.direct(epsilon, defence) + self.cascade(epsilon, defence)
+                strikes += self.alone(epsilon, defence)
+                strikes += [strike for strike, _, _ in self.for_the_checks(defence)]
+        return [strike.to_dict() for strike in dict.fromkeys(strikes)]
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("quick", images=200, adaptive_images=200, few_images=100),
+        Preset("standard", images=1000, adaptive_images=1000, few_images=100, steps=20, suite=True),
+        Preset(
+            "full",
+            images=10_000,
+            adaptive_images=10_000,
+            few_images=1000,
+            steps=50,
+            restarts=5,
+            suite=True,
+            everywhere=True,
+            queries=5000,
+        ),
+    )
+}

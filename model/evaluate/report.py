@@ -1,0 +1,101 @@
+"""What came out: records made into figures with their intervals."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from model.evaluate.checks import checks
+from model.evaluate.journal import Record
+from model.evaluate.plan import Scope
+from model.evaluate.run import vector, worst_case
+from model.evaluate.systems import System
+from model.metrics import paired_interval, wilson_interval
+
+Report = dict[str, Any]
+Cell = dict[str, Any]
+ALIKE = ("grey-box", "white-box")
+"""Threat models of pictures that are made against the classifier alone."""
+KEPT = (
+    "defence", "threat_model", "attack", "epsilon", "steps", "gradient", "loss", "restarts", "cascade",
+    "bits_flipped", "no_gradient", "zero_gradient", "success", "success_before_rounding",
+    "median_l2_before_rounding", "median_linf_255_before_rounding", "median_l2_rounded",
+    "median_linf_255_rounded", "seconds",
+)  # fmt: skip
+
+
+def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Tensor]) -> Report:
+    """All figures of a run: ``defences``, ``cells``, ``worst``, ``checks`` and ``dial``."""
+    plain = [record for record in records if "dial" not in record]
+    epsilons = tuple(sorted({r["epsilon"] for r in plain if r["threat_model"] in ALIKE}))
+    return {
+        "defences": {system.name: system.about for system in systems},
+        "cells": [_cell(record, _baseline(record, plain)) for record in plain],
+        "worst": [
+            _worst(records, system, epsilon, scopes)
+            for system in systems
+            for epsilon in epsilons * (len(scopes["adaptive"]) > 0)
+            if any(_knowing(r, system.name) and r["epsilon"] == epsilon for r in plain)
+        ],
+        "checks": {
+            system.name: [check.to_dict() for check in checks(records, system.name, scopes, epsilons)]
+            for system in systems
+            if any(r["defence"] == system.name and r["threat_model"] == "adaptive" for r in plain)
+        },
+        "dial": [
+            {
+                "defence": record["defence"],
+                "planes": record["dial"],
+                **{name: record[name] for name in ("threat_model", "attack", "epsilon")},
+                **_accuracy(vector(record["right"])),
+            }
+            for record in records
+            if "dial" in record
+        ],
+    }
+
+
+def _knowing(record: Record, name: str) -> bool:
+    """Whether it is of an attacker who knows the whole system."""
+    return record["defence"] == name and record["threat_model"] in ("adaptive", "white-box")
+
+
+def _accuracy(right: Tensor) -> Cell:
+    count = int(right.sum())
+    low, high = wilson_interval(count, len(right))
+    return {
+        "accuracy": count / len(right),
+        "interval": [round(low, 4), round(high, 4)],
+        "images": len(right),
+    }
+
+
+def _cell(record: Record, baseline: Record | None) -> Cell:
+    """A record's figures; with its difference to no defence where both saw the very same pictures."""
+    right = vector(record["right"])
+    cell = {name: record[name] for name in KEPT if name in record} | _accuracy(right)
+    if baseline is not None:
+        other = vector(baseline["right"])
+        gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+        low, high = paired_interval(gained, lost, len(right))
+        cell["difference"] = round((gained - lost) / len(right), 4)
+        cell["difference_interval"] = [round(low, 4), round(high, 4)]
+    return cell
+
+
+def _baseline(record: Record, records: Iterable[Record]) -> Record | None:
+    """The undefended classifier's record on the same pictures."""
+    own_pictures = record["threat_model"] == "grey-box" and "@" in record["defence"]
+    own_pictures |= record["threat_model"] == "black-box" and record["attack"] != "transfer"
+    if own_pictures or record["defence"] == "none" or record["threat_model"] == "adaptive":
+        return None
+    same = ("attack", "epsilon", "steps", "scope")
+    for other in records:
+        if other["defence"] == "none" and all(other[name] == record[name] for name in same):
+            return other
+    return None
+
+
+def _worst(records: list[Record], system: System, epsilon: float, scopes: dict[Scope, Tensor]) -> Cell:
+    standing = worst_case(records, system.name, epsilon, scopes)[scopes["adaptive"]]
+    return {"defence": system.name, "epsilon": epsilon, **_accuracy(standing)}

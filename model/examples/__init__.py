@@ -1,0 +1,1 @@
+"""Examples of adding to the registries; each runs."""

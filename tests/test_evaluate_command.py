@@ -1,0 +1,286 @@
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from model import checkpoint, classifiers, defences, load_classifier
+from model.classifiers import ARCHITECTURES
+from model.data import DataError
+from model.evaluate import command, markdown, markers, published, table
+from model.evaluate import systems as systems_module
+from model.evaluate.run import Suite
+from tests.conftest import colour_net, script
+
+SMALL = ("--defences", "none,comdefend-cifar10", "--attacks", "BIM", "--epsilons", "2,8")
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path, systems, coloured):
+    """A repository of the test: the classifier of colours, the codec made by hand, a README."""
+    monkeypatch.setitem(ARCHITECTURES, "colours", colour_net)
+    systems[0].classifier.save_pretrained(tmp_path / "weights" / "cifar10")
+    systems[1].defence.codec.save_pretrained(tmp_path / "weights" / "comdefend-cifar10")
+    for module in (checkpoint, classifiers, systems_module):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(command, "REPORTS", tmp_path / "published")
+    monkeypatch.setattr(command, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text("\n".join(markers("cifar10")))
+    monkeypatch.setattr(command, "load_test_pictures", lambda root, config: coloured)
+    return tmp_path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Nothing is drawn, for that takes longest; which folders it would have been."""
+    folders = []
+    monkeypatch.setattr(command, "draw", lambda folder, *_: folders.append(folder))
+    return folders
+
+
+def evaluate(*options: str) -> int:
+    return script().main(["--evaluate", "--device", "cpu", *options])
+
+
+def test_the_command_publishes_what_it_measured(place, capsys):
+    old = place / "published" / "cifar10" / "old.svg"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    assert (
+        evaluate("--data-name", "colours", "--images", "5", *SMALL, "--attacks", "BIM,PGD", "--publish") == 0
+    )
+    folder = place / "runs" / "report-cifar10"
+    files = {"report.json", "report.md", "accuracy.svg", "bits.svg", "dial.svg", "examples.png"}
+    assert {path.name for path in folder.iterdir()} == files | {"journal.jsonl"}
+    assert {path.name for path in (place / "published" / "cifar10").iterdir()} == files
+    for name in files:
+        assert (place / "published" / "cifar10" / name).read_bytes() == (folder / name).read_bytes()
+
+    report = json.loads((folder / "report.json").read_text())
+    assert published() == {"cifar10": report}
+    assert report["command"].startswith("python app.py --evaluate --device cpu --data-name colours")
+    assert report["data"] == "colours"
+    assert report["images"] == 5
+    assert report["preset"] == "quick"
+    assert report["not_run"] == []
+    assert {c["epsilon"] for c in report["cells"]} == {None, 2, 8, 64}  # 64 is for the checks
+    assert {c["attack"] for c in report["cells"]} == {"clean", "noise", "BIM", "PGD"}
+    assert set(report["weights"]) == {"cifar10", "comdefend-cifar10"}
+    for name, digest in report["weights"].items():
+        assert digest == checkpoint.file_hash(place / "weights" / name / "model.safetensors")
+    assert {"python", "torch", "torchattacks"} <= set(report["versions"])
+    assert any(strike["name"] == "BIM" for strike in report["strikes"])
+
+    text = table(report)
+    begin, end = markers("cifar10")
+    assert (place / "README.md").read_text() == f"{begin}\n{text}\n{end}"
+    assert text in capsys.readouterr().out
+    assert (folder / "report.md").read_text() == markdown.markdown(report)
+
+
+def test_a_report_may_be_published_under_another_name(place, drawn):
+    begin, end = markers("cifar10-full")
+    (place / "README.md").write_text(f"before\n{begin}\n{end}\nafter")
+    assert evaluate(*SMALL, "--publish", "cifar10-full") == 0
+    assert list(published()) == ["cifar10-full"]
+    assert table(published()["cifar10-full"]) in (place / "README.md").read_text()
+
+
+def test_a_trial_publishes_nothing(place, drawn):
+    before = (place / "README.md").read_text()
+    assert evaluate(*SMALL, "--report", str(place / "trial")) == 0
+    assert drawn == [place / "trial"]
+    assert (place / "trial" / "report.md").exists()
+    assert not (place / "published").exists()
+    assert (place / "README.md").read_text() == before
+
+
+def test_a_report_in_its_published_place_can_be_published(place, drawn):
+    folder = place / "published" / "cifar10"
+    assert evaluate(*SMALL, "--report", str(folder), "--publish") == 0
+    assert (folder / "report.json").exists()
+
+
+def without_time(report: dict) -> dict:
+    cells = [{name: value for name, value in c.items() if name != "seconds"} for c in report["cells"]]
+    return report | {"cells": cells, "minutes": None, "command": None}
+
+
+def test_a_budget_leaves_parts_undone_and_the_same_command_goes_on(place, drawn, capsys):
+    folder = place / "runs" / "report-cifar10"
+    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
+    assert "parts are left to do: the same command goes on" in capsys.readouterr().out
+    partly = json.loads((folder / "report.json").read_text())
+    assert "clean none" in partly["not_run"]
+    assert "adaptive comdefend-cifar10: BIM, 10, 8" in partly["not_run"]
+    assert partly["cells"] == []
+    assert "Not run, for lack of time" in (folder / "report.md").read_text()
+    assert evaluate(*SMALL) == 0
+    assert "parts are left" not in capsys.readouterr().out
+    whole = json.loads((folder / "report.json").read_text())
+    assert whole["not_run"] == []
+    assert evaluate(*SMALL, "--report", str(place / "unbroken")) == 0
+    unbroken = json.loads((place / "unbroken" / "report.json").read_text())
+    assert without_time(whole) == without_time(unbroken)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("--seed", "1"), ("--images", "5"), ("--epsilons", "8"), ("--attacks", "FGSM"), ("--defences", "none")],
+)
+def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, other):
+    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
+    assert evaluate(*SMALL, *other, "--max-minutes", "0.00001") == 1
+    assert "holds another evaluation" in capsys.readouterr().err
+    assert evaluate(*SMALL, *other, "--report", str(place / "other"), "--max-minutes", "0.00001") == 0
+
+
+def test_other_weights_of_the_same_name_are_another_evaluation(place, drawn, capsys, systems):
+    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
+    codec = checkpoint.find_folder("comdefend-cifar10")
+    shutil.rmtree(codec)
+    other = type(systems[1].defence.codec)(systems[1].defence.codec.config)
+    other.save_pretrained(codec)
+    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 1
+    assert "holds another evaluation" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_was_measured(place, drawn, monkeypatch, capsys):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Suite, "craft", interrupt)
+    assert evaluate(*SMALL) == 130
+    assert "the same command goes on from it" in capsys.readouterr().err
+    lines = (place / "runs" / "report-cifar10" / "journal.jsonl").read_text().splitlines()
+    assert json.loads(lines[1])["unit"] == "clean none"
+
+
+def test_the_options_change_the_preset():
+    parser = script().build_parser()
+
+    def chosen(*options: str):
+        return command.chosen_preset(parser.parse_args(["--evaluate", *options]))
+
+    assert chosen() == command.PRESETS["quick"]
+    assert chosen("--preset", "full") == command.PRESETS["full"]
+    found = chosen("--preset", "standard", "--images", "50", "--epsilons", "4,8", "--attacks", "PGD,Square")
+    assert found == replace(
+        command.PRESETS["standard"], images=50, adaptive_images=50, epsilons=(4, 8), attacks=("PGD", "Square")
+    )
+    assert chosen("--adaptive-images", "0").adaptive_images == 0
+    assert chosen("--images", "50", "--adaptive-images", "99").adaptive_images == 50
+    assert chosen("--few-images", "7").few_images == 7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--attacks", "magic"], ["--epsilons", "-1"], ["--epsilons", "0.5"], ["--epsilons", "65"],
+        ["--epsilons", ""], ["--epsilons", "nan"], ["--images", "0"], ["--adaptive-images", "-1"],
+        ["--preset", "huge"],
+    ],
+)  # fmt: skip
+def test_impossible_options_are_refused(options):
+    with pytest.raises(SystemExit) as caught:
+        evaluate(*options)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--defences", "none,magic"], "unknown defence 'magic'"),
+        (["--classifier", "magic"], "unknown classifier 'magic'"),
+        (["--defences", "authors"], "--authors FILE.safetensors"),
+        (["--with", "nothing.py"], "nothing.py is no Python file"),
+        (["--defences", "none@imagenet2"], "unknown classifier 'imagenet2'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(place, capsys, options, message):
+    assert evaluate(*options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_may_register_a_defence(place, drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(defences, "DEFENCES", dict(defences.DEFENCES))
+    monkeypatch.setitem(sys.modules, "plugin_negative", None)
+    file = tmp_path / "negative.py"
+    file.write_text(
+        "from model.defences import DEFENCES, Defence\n\n\n"
+        "class Negative(Defence):\n"
+        "    about = 'the negative'\n\n"
+        "    def forward(self, x):\n"
+        "        return 1 - x\n\n\n"
+        "DEFENCES['negative'] = Negative\n"
+    )
+    options = ("--defences", "none,negative", "--attacks", "FGSM", "--epsilons", "8")
+    assert evaluate("--with", str(file), *options) == 0
+    report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
+    assert report["defences"] == {"none": "no defence", "negative": "the negative"}
+    assert {c["threat_model"] for c in report["cells"] if c["defence"] == "negative"} == {
+        "no attacker", "grey-box", "adaptive",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "folder", "missing.py"])
+def test_a_plugin_that_is_no_python_file_is_refused(tmp_path, name):
+    (tmp_path / "notes.txt").write_text("dear")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=f"{name} is no Python file"):
+        command.run_plugin(tmp_path / name)
+
+
+def test_without_a_suite_of_names_every_defence_is_measured(place, drawn):
+    assert evaluate("--attacks", "FGSM", "--epsilons", "8", "--images", "3") == 0
+    report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
+    assert list(report["defences"]) == systems_module.default_names("cifar10", None)
+    assert {c["defence"] for c in report["cells"]} == set(report["defences"])
+
+
+def test_the_table_goes_between_its_markers(tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = markers("cifar10")
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    command.write_into(readme, "cifar10", "a table")
+    assert readme.read_text() == f"before\n{begin}\na table\n{end}\nafter\n"
+    command.write_into(readme, "cifar10", "another")
+    assert readme.read_text() == f"before\n{begin}\nanother\n{end}\nafter\n"
+    with pytest.raises(DataError, match="lacks the markers"):
+        command.write_into(readme, "imagenet", "a table")
+    readme.write_text(f"{begin}\nand no end")
+    with pytest.raises(DataError, match="lacks the markers"):
+        command.write_into(readme, "cifar10", "a table")
+    assert readme.read_text() == f"{begin}\nand no end"
+
+
+@pytest.mark.parametrize("below", ["", "test"])
+def test_labels_are_translated_to_the_classifiers(classifier, tmp_path, below):
+    colours = {"star": (250, 0, 0), "circle": (0, 250, 0)}
+    for name, colour in colours.items():
+        folder = tmp_path / below / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 30), colour).save(folder / "a.png")
+    data = command.load_test_pictures(tmp_path, classifier.config)
+    assert data.images.shape == (2, 3, 16, 16)
+    assert data.classes == classifier.classes
+    for image, label in zip(data.images, data.labels, strict=True):
+        assert tuple(image[:, 0, 0].tolist()) == colours[classifier.classes[label]]
+
+
+def test_wordnets_names_are_understood(tmp_path):
+    classifier = load_classifier("imagenet")
+    for synset in ("n07920052", "n01440764"):
+        (tmp_path / synset).mkdir()
+        Image.new("RGB", (256, 256)).save(tmp_path / synset / "a.png")
+    data = command.load_test_pictures(tmp_path, classifier.config)
+    assert [data.classes[label] for label in data.labels] == ["tench", "espresso"]
+    assert data.images.shape == (2, 3, 224, 224)
+
+
+def test_data_of_other_classes_is_refused(classifier, dataset):
+    with pytest.raises(DataError, match="classes that the classifier lacks: blue, red"):
+        command.load_test_pictures(dataset, classifier.config)

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from model.data import DataError
+from model.evaluate.journal import Journal
+from tests.conftest import record
+
+IDENTITY = {"seed": 0, "weights": {"cifar10": "abc"}, "source": None, "epsilons": (2.0, 8.0)}
+ONE = [record("none", "FGSM", "101"), record("jpeg-75", "FGSM", "111")]
+TWO = [record("none", "PGD", "001")]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.jsonl"
+
+
+def written(path) -> Journal:
+    journal = Journal(path, IDENTITY)
+    journal.write("one", ONE)
+    journal.write("two", TWO)
+    return journal
+
+
+def test_what_is_written_is_read_again_in_its_order(path):
+    written(path)
+    again = Journal(path, IDENTITY)
+    assert list(again.units.items()) == [("one", ONE), ("two", TWO)]
+    assert again.records == [*ONE, *TWO]
+    lines = path.read_text().splitlines()
+    assert len(lines) == 3
+    assert json.loads(lines[0])["seed"] == 0
+
+
+def test_reading_it_changes_nothing(path):
+    written(path)
+    before = path.read_bytes()
+    Journal(path, IDENTITY)
+    assert path.read_bytes() == before
+
+
+def test_a_new_one_holds_its_identity_at_once(path):
+    assert Journal(path, IDENTITY).records == []
+    assert json.loads(path.read_text()) == {**IDENTITY, "epsilons": [2.0, 8.0]}
+
+
+@pytest.mark.parametrize("cut", [1, 20, 200])
+def test_a_half_written_last_line_is_forgotten(path, cut):
+    written(path)
+    whole = path.read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    assert cut < last
+    path.write_bytes(whole[:-cut])
+    again = Journal(path, IDENTITY)
+    assert list(again.units) == ["one"]
+    again.write("two", TWO)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"seed": 0, "wei'])
+def test_a_journal_that_was_hardly_begun_begins_anew(path, begun):
+    path.write_bytes(begun)
+    assert Journal(path, IDENTITY).records == []
+    assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"weights": {"cifar10": "abd"}}, {"source": "other"}, {"another": 1}]
+)
+def test_the_journal_of_another_evaluation_is_refused_and_kept(path, change):
+    written(path)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"holds another evaluation.*--report.*delete it"):
+        Journal(path, IDENTITY | change)
+    assert path.read_bytes() == before
+
+
+def test_damage_in_the_middle_is_an_error_that_names_the_file(path):
+    written(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:30] + b"\n" + lines[2])
+    with pytest.raises(DataError, match=r"journal\.jsonl is damaged"):
+        Journal(path, IDENTITY)
+
+
+def test_without_a_path_it_is_kept_in_memory(tmp_path):
+    journal = Journal(None, IDENTITY)
+    journal.write("one", ONE)
+    assert journal.records == ONE
+    assert list(tmp_path.iterdir()) == []

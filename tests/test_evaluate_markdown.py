@@ -1,0 +1,225 @@
+from typing import Any
+
+import pytest
+
+from model.evaluate.markdown import failed_checks, headline, markdown, percent, strengths, table
+
+DEFENCES = {
+    "none": "no defence",
+    "comdefend-cifar10": "ComDefend, the paper's loss",
+    "comdefend-cifar10-purify": "ComDefend, trained to purify",
+    "jpeg-50": "JPEG, quality 50, 4:2:0",
+}
+GREY = {"none": 0.0, "comdefend-cifar10": 0.3, "comdefend-cifar10-purify": 0.61, "jpeg-50": 0.42}
+WORST = {"none": 0.0, "comdefend-cifar10": 0.01, "comdefend-cifar10-purify": 0.113, "jpeg-50": 0.02}
+
+
+def cell(
+    defence: str, attack: str, epsilon: float | None, threat_model: str, accuracy: float, **more: object
+) -> dict:
+    return {
+        "defence": defence, "attack": attack, "epsilon": epsilon, "threat_model": threat_model,
+        "steps": None if attack in ("clean", "FGSM") else 10, "gradient": None, "loss": None, "restarts": 1,
+        "cascade": False, "accuracy": accuracy, "images": 1000,
+        "interval": [max(0, accuracy - 0.03), accuracy + 0.03], **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    cells = []
+    for name in DEFENCES:
+        difference = {} if name == "none" else {"difference": -0.02, "difference_interval": [-0.035, -0.005]}
+        cells.append(cell(name, "clean", None, "no attacker", 0.9, **difference))
+    for epsilon in (2.0, 8.0):
+        for name in DEFENCES:
+            cells.append(cell(name, "noise", epsilon, "no attacker", 0.85))
+            who = "white-box" if name == "none" else "grey-box"
+            cells += [
+                cell(name, attack, epsilon, who, GREY[name] + (0.1 if epsilon == 2 else 0))
+                for attack in ("FGSM", "BIM", "PGD")
+            ]
+    for name in list(DEFENCES)[1:]:
+        cells.append(cell(name, "PGD", 8.0, "adaptive", 0.2, images=500, gradient="identity", loss="margin"))
+    cells += [
+        cell("jpeg-50", "PGD", 8.0, "adaptive", 0.123, cascade=True, restarts=5, images=500),
+        cell("jpeg-50", "Square", 8.0, "black-box", 0.4, images=100),
+        cell("jpeg-50", "transfer", 8.0, "black-box", 0.7),
+        cell("jpeg-50", "DeepFool", 8.0, "grey-box", 0.55, images=100, success=0.9,
+             success_before_rounding=0.95, median_l2_before_rounding=0.11, median_l2_rounded=0.15,
+             median_linf_255_before_rounding=3.2, median_linf_255_rounded=4.0),
+    ]  # fmt: skip
+    interval = {"interval": [0.0, 0.2], "images": 500}
+    passed = {"name": "iterating beats a single step", "passed": True, "detail": "fine"}
+    return {
+        "classifier": "cifar10", "command": "python app.py --evaluate", "data": "CIFAR-10", "images": 1000,
+        "seed": 3, "device": "a CPU", "minutes": 12.5, "versions": {"torch": "2.0"},
+        "weights": {"cifar10": "abc123"}, "strikes": [], "not_run": [], "defences": DEFENCES, "cells": cells,
+        "worst": [
+            {"defence": name, "epsilon": epsilon, "accuracy": WORST[name] + 0.2 * (epsilon == 2), **interval}
+            for name in DEFENCES
+            for epsilon in (2.0, 8.0)
+        ],
+        "checks": {"comdefend-cifar10": [passed], "jpeg-50": [passed]},
+        "dial": [
+            {"defence": "comdefend-cifar10-purify", "planes": planes, "threat_model": "no attacker",
+             "attack": "clean", "epsilon": None, "accuracy": planes / 12, "interval": [0, 1], "images": 300}
+            for planes in range(1, 13)
+        ],
+    }  # fmt: skip
+
+
+def rows(text: str) -> list[list[str]]:
+    return [
+        [part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line[:2] == "| "
+    ]
+
+
+def test_the_headline_says_the_threat_models_and_the_least_that_is_left(report):
+    text = headline(report)
+    assert text.startswith("ComDefend does not stop an attacker who knows of it (adaptive): at 8/255")
+    assert "`comdefend-cifar10-purify`, leaves 11.3 (0.0 to 20.0) % of 500 pictures right" in text
+    assert "own worst attack" in text
+    assert "(grey-box), `comdefend-cifar10-purify` leaves 61.0 (58.0 to 64.0) % under BIM" in text
+    assert "the best of the others, `jpeg-50`, 42.0 (39.0 to 45.0) %" in text
+
+
+def test_the_headline_claims_no_failure_where_there_is_none(report):
+    for worst in report["worst"]:
+        worst["accuracy"] = 0.5
+    assert headline(report).startswith("Adaptive: at 8/255 the best codec here")
+
+
+def test_the_headline_says_only_what_was_measured(report):
+    assert "adaptive" not in headline(report | {"worst": []}).lower()
+    assert headline(report | {"worst": []}).startswith("Against one who knows the classifier alone")
+    assert headline({"cells": [], "worst": []}) == ""
+    plain = [c for c in report["cells"] if "comdefend" not in c["defence"]]
+    assert headline(report | {"worst": [], "cells": plain}) == ""
+
+
+def test_the_table_has_one_line_a_defence(report):
+    text = table(report)
+    header, *lines = rows(text)
+    assert header == [
+        "defence", "clean", "FGSM, grey-box", "BIM, grey-box", "PGD, grey-box", "worst case, adaptive",
+    ]  # fmt: skip
+    assert [line[0] for line in lines] == [f"{about} (`{name}`)" for name, about in DEFENCES.items()]
+    for line, name in zip(lines, DEFENCES, strict=True):
+        grey, worst = 100 * GREY[name], 100 * WORST[name]
+        assert line[1] == "90.0"
+        assert line[2:5] == [f"{grey + 10:.1f} · {grey:.1f}"] * 3
+        assert line[5] == f"{worst + 20:.1f} · {worst:.1f}"
+    assert text.startswith(headline(report))
+    assert "1,000 test pictures, 500 of them for the adaptive attacker" in text
+    assert "strengths of 2 · 8 (in 1/255)" in text
+    assert "Data: CIFAR-10" in text
+    assert text.endswith("these figures are white-box.")
+
+
+def test_the_table_leaves_out_what_was_not_measured(report):
+    report["worst"] = []
+    report["cells"] = [c for c in report["cells"] if c["attack"] != "FGSM"]
+    report["cells"] = [c for c in report["cells"] if (c["defence"], c["epsilon"]) != ("jpeg-50", 2.0)]
+    header, *lines = rows(table(report))
+    assert header == ["defence", "clean", "BIM, grey-box", "PGD, grey-box"]
+    assert lines[3][2] == "– · 42.0"
+    assert "adaptive attacker" not in table(report)
+
+
+def test_the_table_shows_grey_box_figures_only_under_grey_box(report):
+    adaptive = [cell("jpeg-50", "BIM", 8.0, "adaptive", 0.987)]
+    assert "98.7" not in table(report | {"cells": adaptive + report["cells"]})
+
+
+def test_accuracy_in_percent():
+    assert percent({"accuracy": 0.1234, "interval": [0.1, 0.15]}) == "12.3 (10.0 to 15.0)"
+    assert percent(None) == ""
+
+
+def test_strengths_rise(report):
+    assert strengths(report | {"cells": report["cells"][::-1]}) == [2, 8]
+
+
+def test_failed_checks_are_at_the_top_of_the_report(report):
+    assert failed_checks(report) == []
+    assert "checks of the evaluation failed" not in markdown(report)
+    report["checks"]["jpeg-50"].append(
+        {"name": "gradients do not vanish", "passed": False, "detail": "100.0% of the pictures have none"}
+    )
+    report["checks"]["jpeg-50"].append({"name": "nothing survives", "passed": None, "detail": "not measured"})
+    line = "jpeg-50: gradients do not vanish: 100.0% of the pictures have none"
+    assert failed_checks(report) == [line]
+    text = markdown(report)
+    assert "**Some checks of the evaluation failed**" in text
+    assert text.index(f"- {line}") < text.index("| defence |")
+    verdicts = {row[1]: row[2] for row in rows(text) if len(row) == 4 and row[0] == "`jpeg-50`"}
+    assert verdicts == {
+        "iterating beats a single step": "PASS",
+        "gradients do not vanish": "**FAIL**",
+        "nothing survives": "–",
+    }
+
+
+def test_what_was_not_run_is_listed_at_the_top(report):
+    assert "Not run" not in markdown(report)
+    text = markdown(report | {"not_run": ["adaptive jpeg-50: PGD, 10, 8", "dial comdefend-cifar10"]})
+    line = "Not run, for lack of time (2 parts): adaptive jpeg-50: PGD, 10, 8; dial comdefend-cifar10."
+    assert text.index(line) < text.index("| defence |")
+
+
+def section(text: str, title: str) -> list[list[str]]:
+    return rows(text.partition(f"## {title}")[2].partition("\n## ")[0])
+
+
+def test_the_report_has_every_section_with_its_figures(report):
+    text = markdown(report)
+    assert text.startswith(f"# cifar10: accuracy under attack\n\n{headline(report)}")
+    assert text.count(headline(report)) == 1
+
+    header, clean = section(text, "Clean pictures")
+    assert header == ["", *(f"`{name}`" for name in DEFENCES)]
+    assert clean[:2] == ["clean (no attacker)", "90.0 (87.0 to 93.0)"]
+    assert clean[2] == "90.0 (87.0 to 93.0); -2.0 (-3.5 to -0.5)"
+
+    attacks = [row[0] for row in section(text, "8/255, pictures that all")[1:]]
+    assert attacks == [
+        "noise, 10 steps (no attacker)", "FGSM (grey-box)", "BIM, 10 steps (grey-box)",
+        "PGD, 10 steps (grey-box)", "transfer, 10 steps (black-box)",
+    ]  # fmt: skip
+
+    worst = section(text, "The worst case, adaptive")
+    assert worst[0] == ["defence", "2/255", "8/255"]
+    assert worst[3] == ["`comdefend-cifar10-purify`", "31.3 (0.0 to 20.0)", "11.3 (0.0 to 20.0)"]
+
+    direct = section(text, "Attacks on the defended system")[1:]
+    assert [row[0] for row in direct] == [f"`{n}`" for n in list(DEFENCES)[1:]] + ["`jpeg-50`"] * 2
+    assert direct[0][1:6] == ["8/255", "PGD", "10", "identity", "margin"]
+    assert direct[3][2] == "PGD, cascade, 5 restarts"
+    assert direct[3][-2:] == ["12.3 (9.3 to 15.3)", "500"]
+    assert direct[4][2] == "Square"
+
+    (unbounded,) = section(text, "Attacks without a strength")[1:]
+    assert unbounded == [
+        "`jpeg-50`", "DeepFool, 10 steps", "grey-box", "95%", "0.11", "3.2", "90%", "0.15", "4.0",
+        "55.0 (52.0 to 58.0)", "100",
+    ]  # fmt: skip
+
+    dial = section(text, "Planes kept: `comdefend-cifar10-purify`")
+    assert dial[0] == ["planes", "clean"]
+    assert [row[0] for row in dial[1:]] == [str(planes) for planes in range(1, 13)]
+    assert dial[6][1] == "50.0 (0.0 to 100.0)"
+
+
+def test_the_report_says_how_it_was_measured(report):
+    text = markdown(report)
+    for wanted in ("`python app.py --evaluate`", "Seed 3, device: a CPU", "12.5 minutes", "torch 2.0",
+                   "SHA-256 of `cifar10`: `abc123`"):  # fmt: skip
+        assert wanted in text
+
+
+def test_a_report_of_hardly_anything_can_be_read(report):
+    few = report | {"cells": report["cells"][:1], "worst": [], "checks": {}, "dial": [], "not_run": ["all"]}
+    assert "| no defence (`none`) | 90.0 |" in markdown(few)
+    nothing = few | {"cells": []}
+    assert "(1 parts): all." in markdown(nothing)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model import checkpoint, classifiers
+from model.checkpoint import file_hash
+from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, UnknownClassifierError
+from model.defences import DEFENCES, UnknownDefenceError
+from model.evaluate import systems as module
+from model.evaluate.systems import RETRAINED, default_names, load_systems, ready, transfer_source
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def weights(monkeypatch, tmp_path, classifier, codec):
+    """A folder of weights: the tiny classifier under two names, and the tiny codec."""
+    for name in ("cifar10", "other"):
+        classifier.save_pretrained(tmp_path / name)
+        monkeypatch.setitem(CLASSIFIERS, name, classifiers._ours(name, "tiny"))
+    codec.save_pretrained(tmp_path / "comdefend-cifar10")
+    for place in (checkpoint, classifiers, module):
+        monkeypatch.setattr(place, "WEIGHTS", tmp_path)
+    return tmp_path
+
+
+def test_a_name_is_a_defence_and_where_wanted_a_classifier_of_its_own(weights, pictures):
+    names = ["none", "comdefend-cifar10:3", "jpeg-60@other"]
+    none, codec, jpeg = load_systems(names, "cifar10", None, pictures, CPU)
+    assert [none.name, codec.name, jpeg.name] == names
+    assert [s.classifier_name for s in (none, codec, jpeg)] == ["cifar10", "cifar10", "other"]
+    assert [s.retrained for s in (none, codec, jpeg)] == [False, False, True]
+    assert [s.undefended for s in (none, codec, jpeg)] == [True, False, False]
+    assert none.classifier is codec.classifier
+    assert codec.defence.planes == 3
+    assert jpeg.defence.quality == 60
+    assert jpeg.about == "JPEG, quality 60, 4:2:0, classifier other"
+    assert none.about == "no defence"
+
+
+def test_a_system_is_the_classifier_behind_its_defence(weights, pictures):
+    (codec,) = load_systems(["comdefend-cifar10"], "cifar10", None, pictures, CPU)
+    assert isinstance(codec.module, DefendedClassifier)
+    assert torch.allclose(codec.module(pictures), codec.classifier(codec.defence(pictures)))
+    modules = (codec.classifier, codec.defence, codec.module)
+    assert not any(m.training for m in modules)
+    assert not any(p.requires_grad for m in modules for p in m.parameters())
+
+
+def test_a_name_given_twice_is_one_system(weights, pictures):
+    found = load_systems(["none", "bits-5", "none"], "cifar10", None, pictures, CPU)
+    assert [system.name for system in found] == ["none", "bits-5"]
+
+
+def test_the_hashes_are_those_of_the_files(weights, pictures):
+    none, codec = load_systems(["none", "comdefend-cifar10"], "cifar10", None, pictures, CPU)
+    own = {"cifar10": file_hash(weights / "cifar10" / "model.safetensors")}
+    assert none.weights == own
+    file = weights / "comdefend-cifar10" / "model.safetensors"
+    assert codec.weights == own | {"comdefend-cifar10": file_hash(file)}
+
+
+def test_weights_from_elsewhere_are_told_apart_too(weights, monkeypatch, classifier, pictures):
+    found = []
+    for value in (0.0, 1.0):
+        tensors = {name: torch.full_like(t, value) for name, t in classifier.net.state_dict().items()}
+        theirs = classifiers.theirs("tiny", lambda: classifier.config, lambda _, tensors=tensors: tensors)
+        monkeypatch.setitem(CLASSIFIERS, "theirs", theirs)
+        found += load_systems(["none"], "theirs", None, pictures, CPU)
+    assert found[0].weights != found[1].weights
+
+
+def test_unknown_names_are_errors(weights, pictures):
+    with pytest.raises(UnknownDefenceError, match="'magic'"):
+        load_systems(["none", "magic"], "cifar10", None, pictures, CPU)
+    with pytest.raises(UnknownClassifierError, match="'magic'"):
+        load_systems(["none@magic"], "cifar10", None, pictures, CPU)
+
+
+def test_the_default_is_every_defence_at_hand(weights, tmp_path):
+    baselines = ["jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30", "bits-5", "bits-3", "median-3", "noise-8"]
+    assert set(DEFENCES) <= {"none", *baselines}
+    assert default_names("cifar10", None) == ["none", "comdefend-cifar10", *baselines]
+    assert "authors" in default_names("cifar10", tmp_path / "authors.safetensors")
+    (weights / "comdefend-cifar10-purify").mkdir()
+    (weights / RETRAINED).mkdir()
+    ours = ["none", "comdefend-cifar10", "comdefend-cifar10-purify"]
+    retrained = f"comdefend-cifar10-purify@{RETRAINED}"
+    assert default_names("cifar10", None) == [*ours, retrained, *baselines]
+    assert default_names("imagenet", None) == [*ours, *baselines]
+
+
+def test_pictures_are_transferred_from_another_classifier_of_the_same_classes(
+    weights, monkeypatch, classifier
+):
+    assert transfer_source("cifar10") is None
+    assert transfer_source("other") == "cifar10"
+    monkeypatch.setitem(CLASSIFIERS, RETRAINED, classifiers._ours(RETRAINED, "tiny"))
+    assert transfer_source("cifar10") is None  # for it has no weights
+    classifier.save_pretrained(weights / RETRAINED)
+    assert transfer_source("cifar10") == RETRAINED
+    stranger = Classifier(replace(classifier.config, classes=("a", "b", "c", "d")))
+    stranger.save_pretrained(weights / "stranger")
+    monkeypatch.setitem(CLASSIFIERS, "stranger", classifiers._ours("stranger", "tiny"))
+    assert transfer_source("stranger") is None
+
+
+def test_a_module_that_is_ready_neither_trains_nor_wants_gradients(classifier, pictures):
+    wanted = classifier(pictures)
+    assert ready(classifier.train()) is classifier
+    assert not classifier.training
+    assert not any(p.requires_grad for p in classifier.parameters())
+    assert torch.allclose(classifier(pictures), wanted, atol=1e-6)
