@@ -54,7 +54,8 @@ def report() -> dict[str, Any]:
     return {
         "classifier": "cifar10", "command": "python app.py --evaluate", "data": "CIFAR-10", "images": 1000,
         "seed": 3, "device": "a CPU", "minutes": 12.5, "versions": {"torch": "2.0"},
-        "weights": {"cifar10": "abc123"}, "strikes": [], "not_run": [], "defences": DEFENCES, "cells": cells,
+        "weights": {"cifar10": "abc123"}, "strikes": [], "not_run": [], "defences": DEFENCES,
+        "preset": "standard", "adaptive_images": 500, "cells": cells,
         "worst": [
             {"defence": name, "epsilon": epsilon, "accuracy": WORST[name] + 0.2 * (epsilon == 2), **interval}
             for name in DEFENCES

@@ -283,6 +283,8 @@ def _checks_table(report: Report) -> list[str]:
 
 def _provenance(report: Report) -> list[str]:
     lines = ["## How it was measured", "", f"- Command: `{report['command']}`"]
+    count, few = report["images"], report["adaptive_images"]
+    lines.append(f"- Preset: {report['preset']}; {count:,} pictures, {few:,} for the adaptive attacker")
     lines += [f"- Data: {report['data']}", f"- Seed {report['seed']}, device: {report['device']}"]
     if "minutes" in report:
         lines.append(f"- Time: {report['minutes']:g} minutes")

@@ -50,8 +50,10 @@ class PurifyTask(Task):
     - noise on the input, never weak, the clean picture as the target (as in denoised smoothing: Salman et
       al., NeurIPS 2020). With weak noise among the strong the codec learns to tell the two apart, and
       to keep what is as weak as a perturbation;
-    - noise of several shapes, one for each picture: white, blurred, signs as FGSM leaves them, and ghosts:
-      another picture, faint, and half of the time only its detail;
+    - noise of several shapes, one for each picture: white, blurred, and signs as FGSM leaves them. (Ghosts,
+      other pictures shining through, can be asked for, too; 900 steps with them took BIM at 8/255
+      before a third-party ResNet-20 from 57 % right down to 52 %.) At the end of a training white noise
+      alone serves best: clean pictures suffer less from it;
     - a guide: the reconstruction must mean to a frozen classifier what the clean picture means (the
       Kullback-Leibler divergence of its answers), since a squared error alone blurs what matters;
     - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
