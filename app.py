@@ -70,7 +70,7 @@ def serve(args: argparse.Namespace) -> int:
         lab.classifier("cifar10")
         demo = build_demo(lab)
     except WeightsError as error:
-        print(f"error: {error}\nRepair: {error.repair}", file=sys.stderr)
+        print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
         return 1
     except (DeviceError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,8 +23,10 @@ SCORES = {
 
 
 def training(record: dict[str, Any]) -> str:
-    """The score on the test pictures over the epochs of a run."""
+    """The score on the test pictures over the epochs of a run; nothing of a run with a single test."""
     epochs = record["epochs"]
+    if len(epochs) < 2:
+        return ""
     score = next(name for name in SCORES if name in epochs[0])
     figure = Figure(figsize=(4.6, 2.4), layout="constrained")
     panel = figure.subplots()

@@ -49,7 +49,7 @@ def resolved(classifier: str, size: tuple[int, int]) -> str:
 
 
 def resolved_codec(codec: str, classifier: str) -> str:
-    """The name of the codec that is meant before a classifier: the one that defends it better."""
+    """The name of the codec that is meant before a classifier: the purifying one before small pictures."""
     if codec != AUTO:
         return codec
     return PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL

@@ -49,9 +49,9 @@ HOW = """
 An attack changes a picture by amounts too small to see, in the direction that the classifier minds
 most. ComDefend stands before the classifier. Its first network, ComCNN, gives each pixel 12 numbers, of
 which only the signs are kept: the binary code. Its second network, RecCNN, rebuilds the picture from those
-bits alone. In training, noise on the 12 numbers makes the networks rely on what survives it, and no attack
-is ever shown to them. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace
-of each.
+bits alone. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace of each. One
+codec was trained with noise on the 12 numbers, as the paper has it; the other with noise on the pictures, so
+that it removes more. No attack was ever shown to either.
 
 The classifier is not touched, and does not know: the same codec stands before any of them.
 """
@@ -59,9 +59,8 @@ The classifier is not touched, and does not know: the same codec stands before a
 FAILS = """
 - **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
   it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
-- **Against all but the weakest perturbations.** A code that rebuilds a picture well rebuilds its
-  perturbation, too: what it loses is only what it cannot represent. How little
-  that is, the second tab says.
+- **Against larger perturbations.** A code that rebuilds a picture faithfully rebuilds its perturbation, too.
+  The purifying codec loses more of it, and pays with the picture's detail. How much, the second tab says.
 - **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
   to the border between two classes can fall to the other side.
 - **Against other things than small perturbations:** stickers, rotations, other pictures.
@@ -230,7 +229,7 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
         ),
         "codec": FreeDropdown(
             [
-                ("Automatic, the better one", AUTO),
+                ("Automatic, by the picture's size", AUTO),
                 *((f"{name}: {about}", name) for name, about in CODECS.items()),
             ],
             value=default.codec,
@@ -242,7 +241,7 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
             CODE_PLANES,
             value=CODE_PLANES,
             step=1,
-            label="Planes of the code that are kept",
+            label="Planes of the code that are kept (fewer: for the purifying codec)",
             elem_id="kept",
         ),
     }

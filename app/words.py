@@ -115,6 +115,7 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
         cell
         for cell in report["cells"]
         if all(cell[name] == scenario[name] for name in ("attack", "epsilon", "steps"))
+        and not cell.get("cascade")
     ]
     with_codec = find(found, threat_model=scenario["threat_model"], defence=scenario["codec"])
     without = find(found, threat_model="white-box", defence="none")

@@ -41,11 +41,16 @@ def test_a_drawing_that_is_not_there_is_not_missed(tmp_path):
     assert curves.of_report(tmp_path) == '<div class="curves"></div>'
 
 
+def test_a_run_with_a_single_test_has_no_curve():
+    record = read_json(WEIGHTS / "comdefend-cifar10-purify" / "history.json")
+    assert curves.training(record | {"epochs": record["epochs"][:1]}) == ""
+    assert "agreement under noise" in words(curves.training(record["before"]["before"]))
+
+
 @pytest.mark.parametrize(
     ("name", "axis"),
     [
         ("comdefend-cifar10", "PSNR with hard codes, dB"),
-        ("comdefend-cifar10-purify", "agreement under noise"),
         ("cifar10", "accuracy"),
     ],
 )

@@ -45,7 +45,7 @@ def report() -> dict[str, Any]:
         cell("jpeg-50", "PGD", 8.0, "adaptive", 0.123, cascade=True, restarts=5, images=500),
         cell("jpeg-50", "Square", 8.0, "black-box", 0.4, images=100),
         cell("jpeg-50", "transfer", 8.0, "black-box", 0.7),
-        cell("jpeg-50", "DeepFool", 8.0, "grey-box", 0.55, images=100, success=0.9,
+        cell("jpeg-50", "DeepFool", 8.0, "grey-box", 0.55, images=100, success_rounded=0.9,
              success_before_rounding=0.95, median_l2_before_rounding=0.11, median_l2_rounded=0.15,
              median_linf_255_before_rounding=3.2, median_linf_255_rounded=4.0),
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def test_the_headline_says_the_threat_models_and_the_least_that_is_left(report):
     assert "`comdefend-cifar10-purify`, leaves 11.3 (0.0 to 20.0) % of 500 pictures right" in text
     assert "own worst attack" in text
     assert "(grey-box), `comdefend-cifar10-purify` leaves 61.0 (58.0 to 64.0) % under BIM" in text
-    assert "the best of the others, `jpeg-50`, 42.0 (39.0 to 45.0) %" in text
+    assert "the best of the other defences, `jpeg-50`, 42.0 (39.0 to 45.0) %" in text
 
 
 def test_the_headline_claims_no_failure_where_there_is_none(report):
@@ -94,7 +94,7 @@ def test_the_headline_claims_no_failure_where_there_is_none(report):
 def test_the_headline_says_only_what_was_measured(report):
     assert "adaptive" not in headline(report | {"worst": []}).lower()
     assert headline(report | {"worst": []}).startswith("Against one who knows the classifier alone")
-    assert headline({"cells": [], "worst": []}) == ""
+    assert headline(report | {"cells": [], "worst": []}) == ""
     plain = [c for c in report["cells"] if "comdefend" not in c["defence"]]
     assert headline(report | {"worst": [], "cells": plain}) == ""
 
@@ -183,7 +183,7 @@ def test_the_report_has_every_section_with_its_figures(report):
     assert clean[:2] == ["clean (no attacker)", "90.0 (87.0 to 93.0)"]
     assert clean[2] == "90.0 (87.0 to 93.0); -2.0 (-3.5 to -0.5)"
 
-    attacks = [row[0] for row in section(text, "8/255, pictures that all")[1:]]
+    attacks = [row[0] for row in section(text, "8/255, pictures made against")[1:]]
     assert attacks == [
         "noise, 10 steps (no attacker)", "FGSM (grey-box)", "BIM, 10 steps (grey-box)",
         "PGD, 10 steps (grey-box)", "transfer, 10 steps (black-box)",
@@ -202,7 +202,7 @@ def test_the_report_has_every_section_with_its_figures(report):
 
     (unbounded,) = section(text, "Attacks without a strength")[1:]
     assert unbounded == [
-        "`jpeg-50`", "DeepFool, 10 steps", "grey-box", "95%", "0.11", "3.2", "90%", "0.15", "4.0",
+        "`jpeg-50`", "DeepFool, 10 steps", "grey-box", "95%", "0.11", "3.20", "90%", "0.15", "4.00",
         "55.0 (52.0 to 58.0)", "100",
     ]  # fmt: skip
 

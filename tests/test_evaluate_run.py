@@ -66,7 +66,7 @@ def suite(systems, coloured):
         data: ImageSet = coloured,
     ) -> Suite:
         chosen = [system for system in systems if system.name in only]
-        other = Tilted(systems[0].classifier) if source else None
+        other = ("tilted", Tilted(systems[0].classifier)) if source else None
         return Suite(chosen, data, preset, other, journal or Journal(None, {}), seed)
 
     return make
@@ -77,7 +77,7 @@ def whole(systems, coloured) -> Iterator[Suite]:
     """All that there is, measured once."""
     with pytest.MonkeyPatch.context() as patch:
         weak_autoattack(patch)
-        source = Tilted(systems[0].classifier)
+        source = ("tilted", Tilted(systems[0].classifier))
         found = Suite(systems, coloured, WHOLE, source, Journal(None, {}), seed=0)
         assert found.run() == []
         yield found
@@ -346,8 +346,8 @@ def test_an_attack_without_a_strength_counts_only_inside_the_ball(whole):
         if "dial" not in r and (r["defence"], r["attack"]) == ("none", "DeepFool")
     )  # fmt: skip
     assert r["right"] == "0010"  # margins of 1.5, 6.5, 12.5, and the wrong label
-    assert r["success"] == r["success_before_rounding"] == 1
-    assert r["median_linf_255_before_rounding"] == pytest.approx(1.5, abs=1)
+    assert r["success_rounded"] == r["success_before_rounding"] == 1
+    assert r["median_linf_255_before_rounding"] == pytest.approx(6.5, abs=1)
     assert r["median_linf_255_rounded"] == pytest.approx(round(r["median_linf_255_rounded"]), abs=1e-3)
     assert r["median_l2_rounded"] == pytest.approx(r["median_linf_255_rounded"] / 255 * 768**0.5, rel=0.5)
 

@@ -137,7 +137,8 @@ def _evaluate(args: argparse.Namespace, command: str) -> int:
     folder = (args.report or REPOSITORY / "runs" / f"report-{args.classifier}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / JOURNAL, identity)
-    suite = Suite(systems, data.to(device), preset, other, journal, seed)
+    pair = None if source is None or other is None else (source, other)
+    suite = Suite(systems, data.to(device), preset, pair, journal, seed)
     undone = suite.run(started + 60 * args.max_minutes if args.max_minutes else None)
 
     report: Report = {
@@ -182,6 +183,9 @@ def chosen_preset(args: argparse.Namespace) -> Preset:
     """The preset with what the command line says instead."""
     preset = PRESETS[args.preset]
     images = args.images or preset.images
+    missing = [name for name in args.attacks or () if name not in preset.names()]
+    if missing:
+        raise AttackError(f"the preset {preset.name!r} does not run {', '.join(missing)}; --preset chooses")
     adaptive = preset.adaptive_images if args.adaptive_images is None else args.adaptive_images
     return replace(
         preset,

@@ -7,6 +7,12 @@ from model.evaluate.report import ALIKE, Cell, Report
 
 ROW = ("FGSM", "BIM", "PGD")
 """The attacks of the table in brief."""
+EXPLAINED = """\
+`grey-box` knows the classifier, not the defence; `adaptive` knows and differentiates both; `black-box` asks
+the defended system for its scores (Square) or knows another classifier (transfer; for `cifar10` one tuned
+from it). `DEFENCE@CLASSIFIER` has a classifier of its own, and grey-box pictures made against that one. A
+noisy defence is judged by one draw an attack. Intervals are Wilson's, 95 %; differences are to no defence on
+the same pictures, paired (Bonett and Price), 95 %."""
 FAILS = 0.2
 """Accuracy below which a defence is said not to stop an attacker."""
 
@@ -40,11 +46,14 @@ def failed_checks(report: Report) -> list[str]:
 
 
 def headline(report: Report) -> str:
-    """The first paragraph: what the best codec leaves, and where it fails."""
-    main = [w for w in report.get("worst", []) if w["epsilon"] == MAIN and "comdefend" in w["defence"]]
+    """The first paragraph: what the best codec leaves, and where it fails.
+
+    A system with a classifier of its own (``@``) is another system, and no codec's merit.
+    """
+    names = [name for name in report["defences"] if "@" not in name and name != "none"]
+    codecs = [name for name in names if report["defences"][name].startswith("ComDefend")]
     text = ""
-    if main:
-        best = max(main, key=lambda w: w["accuracy"])
+    if best := _best([w for w in report.get("worst", []) if w["epsilon"] == MAIN], codecs):
         fails = best["accuracy"] < FAILS
         text = "ComDefend does not stop an attacker who knows of it (adaptive)" if fails else "Adaptive"
         text += (
@@ -55,22 +64,19 @@ def headline(report: Report) -> str:
         c for c in report["cells"]
         if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
     ]  # fmt: skip
-    if grey:
-        best = max(
-            (c for c in grey if "comdefend" in c["defence"]), key=lambda c: c["accuracy"], default=None
+    if best := _best(grey, codecs):
+        text += (
+            f"Against one who knows the classifier alone (grey-box), `{best['defence']}` leaves "
+            f"{percent(best)} % under BIM at that strength"
         )
-        plain = max(
-            (c for c in grey if "comdefend" not in c["defence"]), key=lambda c: c["accuracy"], default=None
-        )
-        if best:
-            text += (
-                f"Against one who knows the classifier alone (grey-box), `{best['defence']}` leaves "
-                f"{percent(best)} % under BIM at that strength"
-            )
-            if plain:
-                text += f"; the best of the others, `{plain['defence']}`, {percent(plain)} %"
-            text += "."
+        if other := _best(grey, [name for name in names if name not in codecs]):
+            text += f"; the best of the other defences, `{other['defence']}`, {percent(other)} %"
+        text += "."
     return text.strip()
+
+
+def _best(cells: list[Cell], names: list[str]) -> Cell | None:
+    return max((c for c in cells if c["defence"] in names), key=lambda c: c["accuracy"], default=None)
 
 
 def table(report: Report) -> str:
@@ -86,7 +92,8 @@ def table(report: Report) -> str:
     if with_worst:
         about += f", {report['worst'][0]['images']:,} of them for the adaptive attacker"
     lines += [
-        f"{about}. Data: {report['data']}. Accuracy in % at strengths of {listed} (in 1/255).",
+        f"{about}. Data: {report['data']}. Accuracy in % at strengths of {listed} (in 1/255)."
+        + (f" {_tried(report)}" if with_worst else ""),
         "",
         f"| {' | '.join(header)} |",
         "|---" * len(header) + "|",
@@ -106,6 +113,14 @@ def table(report: Report) -> str:
     if "none" in report["defences"]:
         lines += ["", "Without a defence there is nothing to know: these figures are white-box."]
     return "\n".join(lines)
+
+
+def _tried(report: Report) -> str:
+    """Of which attacks the worst case is, since it can be no worse than they are."""
+    cells = [c for c in report["cells"] if c["attack"] not in ("clean", "noise")]
+    attacks = dict.fromkeys(c["attack"] for c in cells)
+    text = f"The worst case is of {', '.join(attacks)}"
+    return f"{text}." if "AutoAttack" in attacks else f"{text} only: an upper bound."
 
 
 def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:
@@ -132,10 +147,7 @@ def markdown(report: Report) -> str:
             "",
         ]
     lines += [table(report).removeprefix(headline(report)).strip(), ""]
-    lines += ["`grey-box` knows the classifier, not the defence; `adaptive` knows and differentiates both;",
-              "`black-box` asks the defended system for its scores (Square) or knows another classifier",
-              "(transfer). Intervals are Wilson's, 95 %; differences are to no defence on the same pictures,",
-              "paired (Bonett and Price), 95 %.", ""]  # fmt: skip
+    lines += [EXPLAINED, ""]
     for epsilon in (None, *strengths(report)):
         lines += _strength(report, epsilon)
     lines += _worst_table(report) + _adaptive_table(report) + _unbounded_table(report)
@@ -147,13 +159,13 @@ def _strength(report: Report, epsilon: float | None) -> list[str]:
     """Pictures that all defences saw alike: one line an attack, one column a defence."""
     cells = [
         c for c in report["cells"]
-        if c["epsilon"] == epsilon and c["threat_model"] != "adaptive" and "success" not in c
+        if c["epsilon"] == epsilon and c["threat_model"] != "adaptive" and "success_rounded" not in c
         and not c.get("cascade") and (c["attack"] != "Square" or c["threat_model"] != "black-box")
     ]  # fmt: skip
     if not cells:
         return []
     names = list(report["defences"])
-    title = "Clean pictures" if epsilon is None else f"{epsilon:g}/255, pictures that all defences see alike"
+    title = "Clean pictures" if epsilon is None else f"{epsilon:g}/255, pictures made against the classifier"
     lines = [
         f"## {title}",
         "",
@@ -200,7 +212,7 @@ def _adaptive_table(report: Report) -> list[str]:
     cells = [
         c for c in report["cells"]
         if (c["threat_model"] == "adaptive" or c["threat_model"] == "black-box" or c.get("cascade"))
-        and c["attack"] != "transfer" and "success" not in c
+        and c["attack"] != "transfer" and "success_rounded" not in c
     ]  # fmt: skip
     if not cells:
         return []
@@ -223,7 +235,7 @@ def _adaptive_table(report: Report) -> list[str]:
 
 
 def _unbounded_table(report: Report) -> list[str]:
-    cells = [c for c in report["cells"] if "success" in c]
+    cells = [c for c in report["cells"] if "success_rounded" in c]
     if not cells:
         return []
     columns = ["success, before rounding", "median L2", "median L∞, in 1/255"]
@@ -231,20 +243,25 @@ def _unbounded_table(report: Report) -> list[str]:
     lines = [
         "## Attacks without a strength",
         "",
-        f"Success is a wrong label at any distance; accuracy counts only what lies inside {MAIN:g}/255.",
+        "Success is a wrong label, at any distance, of a picture that was right; medians are of these.",
+        f"Accuracy counts only what lies inside {MAIN:g}/255.",
         "",
         f"| defence | attack | threat model | {' | '.join(columns)} | accuracy inside the ball | pictures |",
         "|---" * 11 + "|",
     ]
     lines += [
         f"| `{c['defence']}` | {c['attack']}, {c['steps']} steps | {c['threat_model']} "
-        f"| {c['success_before_rounding']:.0%} | {c['median_l2_before_rounding']:.2f} "
-        f"| {c['median_linf_255_before_rounding']:.1f} | {c['success']:.0%} "
-        f"| {c['median_l2_rounded']:.2f} | {c['median_linf_255_rounded']:.1f} | {percent(c)} "
+        f"| {c['success_before_rounding']:.0%} | {_number(c['median_l2_before_rounding'])} "
+        f"| {_number(c['median_linf_255_before_rounding'])} | {c['success_rounded']:.0%} "
+        f"| {_number(c['median_l2_rounded'])} | {_number(c['median_linf_255_rounded'])} | {percent(c)} "
         f"| {c['images']:,} |"
         for c in cells
     ]
     return [*lines, ""]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _dial_table(report: Report) -> list[str]:

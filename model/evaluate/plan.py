@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from model.attacks import EVALUATION_ATTACKS, find_attack
-from model.defences import Defence
+from model.defences import Defence, GaussianNoise, Nothing
 from model.pgd import Descent, Loss
 
 MAIN = 8.0
@@ -141,6 +141,11 @@ class Preset:
         twice, large = (self._fit(pgd(steps), defence) for steps in (2 * self.steps, self.steps))
         found: list[tuple[Strike, float, Scope]] = [(twice, MAIN, "adaptive"), (large, LARGE, "few")]
         return found if self.allows(twice) else []
+
+    def names(self) -> set[str]:
+        """Of all attacks that it would run without a choice among them."""
+        every = replace(self, attacks=None)
+        return {s["name"] for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})}
 
     def allows(self, strike: Strike) -> bool:
         """Whether it is among the attacks that were asked for."""

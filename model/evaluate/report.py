@@ -18,7 +18,7 @@ ALIKE = ("grey-box", "white-box")
 """Threat models of pictures that are made against the classifier alone."""
 KEPT = (
     "defence", "threat_model", "attack", "epsilon", "steps", "gradient", "loss", "restarts", "cascade",
-    "bits_flipped", "no_gradient", "zero_gradient", "success", "success_before_rounding",
+    "bits_flipped", "no_gradient", "zero_gradient", "success_rounded", "success_before_rounding",
     "median_l2_before_rounding", "median_linf_255_before_rounding", "median_l2_rounded",
     "median_linf_255_rounded", "seconds",
 )  # fmt: skip

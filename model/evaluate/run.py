@@ -46,7 +46,8 @@ class Suite:
         systems: as :func:`model.evaluate.systems.load_systems` gives them, the undefended one among them.
         data: the pictures, of the classifier's size.
         preset: which attacks, and on how many of the pictures.
-        source: another classifier, to craft transferred pictures on; None leaves these out.
+        source: another classifier with its name, to craft transferred pictures on; None leaves these out.
+            It is not shown to systems that have it themselves.
         journal: where records go, and from where those of an interrupted run are taken.
         seed: of everything.
     """
@@ -56,7 +57,7 @@ class Suite:
         systems: list[System],
         data: ImageSet,
         preset: Preset,
-        source: nn.Module | None,
+        source: tuple[str, nn.Module] | None,
         journal: Journal,
         seed: int = 0,
     ) -> None:
@@ -204,14 +205,15 @@ class Suite:
 
     def _transfer(self, epsilon: float) -> Unit:
         """Pictures made against another classifier: what an attacker without any access can do."""
-        source = self.source
-        if source is None:
+        if self.source is None:
             raise ValueError("there is no classifier to transfer from")
+        name, source = self.source
+        systems = [system for system in self.systems if system.classifier_name != name]
 
         def work(seed: int) -> list[Record]:
             found = self.craft(source, self.x, self.labels, MI_FGSM, epsilon, seed, stop_early=False)
             shown = Strike("transfer", steps=MI_FGSM.steps, black_box=True)
-            return self._shown(self.systems, "black-box", shown, epsilon, "all", found, seed)
+            return self._shown(systems, "black-box", shown, epsilon, "all", found, seed)
 
         cost = len(self.x) * (MI_FGSM.passes() + sum(map(self._price, self.systems)))
         return Unit(f"transfer {epsilon:g}", cost, work)
@@ -273,12 +275,12 @@ class Suite:
                     for (images, true), (found, _) in pairs
                 ]
             )
-        before = self.correct(target, raw, labels, seed).float().mean().item()
-        inside = (rounded - x).abs().amax((1, 2, 3)) * 255 <= MAIN + 1e-3
+        inside = ((rounded - x).abs().amax((1, 2, 3)) * 255 <= MAIN + 1e-3).cpu()
         records = []
         for system in systems:
             right = self.correct(system.module, rounded, labels, seed)
             clean = self._clean_right(system)[self.scopes["few"]]
+            raw_right = self.correct(system.module, raw, labels, seed)
             who = self._knowing(system) if direct or system.undefended else "grey-box"
             records.append(
                 self._record(
@@ -289,10 +291,8 @@ class Suite:
                     "few",
                     clean & (right | ~inside),
                     {
-                        "success": (~right).float().mean().item(),
-                        "success_before_rounding": 1 - before,
-                        **_distances("before_rounding", raw - x),
-                        **_distances("rounded", rounded - x),
+                        **_reach("before_rounding", raw - x, clean, raw_right),
+                        **_reach("rounded", rounded - x, clean, right),
                     },
                 )
             )
@@ -338,7 +338,8 @@ class Suite:
 
     def correct(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Tensor:
         """Which pictures the model classifies rightly, shape (N,), bool, on the CPU."""
-        with torch.no_grad(), self._random(seed):
+        # Not the random numbers that the attack was made under.
+        with torch.no_grad(), self._random(seed ^ 0x5EED):
             return torch.cat([model(x).argmax(1) == y for x, y in _batches(images, labels)]).cpu()
 
     @contextlib.contextmanager
@@ -505,9 +506,17 @@ def vector(bits: str) -> Tensor:
     return torch.tensor([c == "1" for c in bits], dtype=torch.bool)
 
 
-def _distances(when: str, change: Tensor) -> dict[str, float]:
-    """Medians of the L2 and L-infinity norms of changes, the latter in 1/255."""
+def _reach(when: str, change: Tensor, clean: Tensor, right: Tensor) -> dict[str, float | None]:
+    """Of the pictures that were right: the share that fell, and how far these had to move.
+
+    The medians are of L2 and L-infinity norms, the latter in 1/255; None where nothing fell.
+    """
+    fell = clean & ~right
+    moved = change[fell.to(change.device)]
+    l2 = moved.square().sum((1, 2, 3)).sqrt()
+    linf = 255 * moved.abs().amax((1, 2, 3))
     return {
-        f"median_l2_{when}": change.square().sum((1, 2, 3)).sqrt().median().item(),
-        f"median_linf_255_{when}": 255 * change.abs().amax((1, 2, 3)).median().item(),
+        f"success_{when}": int(fell.sum()) / max(1, int(clean.sum())),
+        f"median_l2_{when}": l2.median().item() if len(moved) else None,
+        f"median_linf_255_{when}": linf.median().item() if len(moved) else None,
     }

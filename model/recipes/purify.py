@@ -1,5 +1,6 @@
 """The codec trained to take perturbations away, without adversarial pictures."""
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,11 @@ class PurifyTask(Task):
         unknown = [shape for shape in self.shapes if shape not in SHAPES]
         if unknown or not self.shapes:
             raise SettingError(f"noise has shapes of {', '.join(SHAPES)}, not {', '.join(unknown) or 'none'}")
+        low, high, share = (self.chosen_settings[name] for name in ("weakest", "strongest", "dropout"))
+        if not (0 <= low <= high <= 1 and 0 <= share <= 1 and 0 <= self.chosen_settings["guide"] < math.inf):
+            raise SettingError(
+                "0 <= weakest <= strongest <= 1, a dropout from 0 to 1 and a guide >= 0 are wanted"
+            )
         start = self.chosen_settings["start"]
         codec = ComDefend.from_pretrained(start) if start else ComDefend(CodecConfig())
         if start:
