@@ -16,7 +16,7 @@ from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
 from model.config import CodecConfig
 from model.evaluate import REPORTS, published, table
-from model.evaluate.markdown import failed_checks, markdown
+from model.evaluate.markdown import failed_checks, headline, markdown
 
 EXAMPLES = Path(__file__).parent / "examples"
 FIRST = "espresso"
@@ -102,6 +102,10 @@ FOCUS = "() => document.getElementById('{}').focus({{preventScroll: true}})"
 
 ON_LOAD = """() => {
     document.getElementById('verdict').setAttribute('aria-live', 'polite');
+    // Wide tables scroll, which the keyboard can do only with what has the focus.
+    new MutationObserver(() => document.querySelectorAll('.report:not([tabindex])').forEach(
+        (table) => { table.tabIndex = 0; }
+    )).observe(document.body, {childList: true, subtree: true});
     document.querySelector('#target input').addEventListener('focus', (event) => event.target.select());
 }"""
 
@@ -351,9 +355,11 @@ def _reports(reports: dict[str, Any]) -> None:
     """What was measured on many pictures, worst first."""
     for name, report in reports.items():
         gr.Markdown(f"## `{name}`: {report['about']}")
-        for failed in failed_checks(report):
-            gr.Markdown(f"**A check of the evaluation failed:** {failed}")
-        gr.Markdown(table(report), elem_classes="report")
+        first, rest = headline(report), table(report)
+        gr.Markdown(first)
+        if failed := failed_checks(report):
+            gr.Markdown("\n".join(["Checks of the evaluation that failed:", "", *(f"- {f}" for f in failed)]))
+        gr.Markdown(rest.removeprefix(first), elem_classes="report")
         gr.HTML(curves.of_report(REPORTS / name))
         sheet = REPORTS / name / "examples.png"
         if sheet.is_file():
@@ -364,7 +370,7 @@ def _reports(reports: dict[str, Any]) -> None:
                 format="png",
                 interactive=False,
                 buttons=["fullscreen"],
-                elem_classes="pixels",
+                elem_classes="sheet",
             )
         with gr.Accordion(f"All figures, checks and hyper-parameters: {name}", open=False):
             _, _, everything = markdown(report).partition("\n## ")

@@ -183,7 +183,7 @@ def test_what_is_cut_away_is_shown_and_the_visitor_may_choose(browser, server):
     choose(page, "classifier", re.compile("^imagenet: "))
     expect(note).to_contain_text("for the classifier imagenet, which sees its central square")
     choose_example(page, "rocket")
-    choose(page, "classifier", re.compile("^cifar10"))
+    choose(page, "classifier", re.compile("^cifar10:"))
     expect(note).to_contain_text("640 × 427 pixels, for the classifier cifar10")
     assert page.problems == []
     page.close()

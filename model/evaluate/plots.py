@@ -38,7 +38,7 @@ def styles(report: Report) -> dict[str, dict[str, Any]]:
 
 def accuracy_against_strength(report: Report) -> Figure:
     """Robust accuracy of every defence, grey-box (BIM) on the left, adaptive (worst case) on the right."""
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     every = strengths(report)
     for name, style in styles(report).items():
@@ -55,7 +55,7 @@ def accuracy_against_strength(report: Report) -> Figure:
         _plain(panel)
     panels[0].set_ylabel("accuracy, %")
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False
     )
     return figure
 
