@@ -95,6 +95,22 @@ def _iterative(name: str, **fixed: Any) -> Callable[[nn.Module, float, int, int]
     return build
 
 
+def _apgd(name: str, about: str, loss: str) -> AttackSpec:
+    """APGD on one of its losses, as torchattacks names them."""
+    return AttackSpec(
+        name,
+        about,
+        lambda model, epsilon, steps, seed: _torchattacks().APGD(
+            model, eps=epsilon, steps=steps, seed=seed, loss=loss
+        ),
+        default_steps=20,
+        max_steps=200,
+        targetable=False,
+        seeded=True,
+        forwards=lambda steps: steps + 2,
+    )
+
+
 ATTACKS: dict[str, AttackSpec] = {
     spec.name: spec
     for spec in (
@@ -148,18 +164,7 @@ ATTACKS: dict[str, AttackSpec] = {
             max_steps=500,
             carlini_wagner=True,
         ),
-        AttackSpec(
-            "APGD",
-            "PGD that sets its own step size, cross-entropy loss (Croce & Hein 2020).",
-            lambda model, epsilon, steps, seed: _torchattacks().APGD(
-                model, eps=epsilon, steps=steps, seed=seed, loss="ce"
-            ),
-            default_steps=20,
-            max_steps=200,
-            targetable=False,
-            seeded=True,
-            forwards=lambda steps: steps + 2,
-        ),
+        _apgd("APGD", "PGD that sets its own step size, cross-entropy loss (Croce & Hein 2020).", "ce"),
         AttackSpec(
             "Square",
             "Random search that sees only the scores, no gradient (Andriushchenko et al. 2020).",
@@ -208,17 +213,10 @@ def _count_classes(model: nn.Module) -> int:
 EVALUATION_ATTACKS: dict[str, AttackSpec] = {
     spec.name: spec
     for spec in (
-        AttackSpec(
+        _apgd(
             "APGD-DLR",
             "APGD on the difference of logits ratio, which no scale of the logits can flatten.",
-            lambda model, epsilon, steps, seed: _torchattacks().APGD(
-                model, eps=epsilon, steps=steps, seed=seed, loss="dlr"
-            ),
-            default_steps=20,
-            max_steps=200,
-            targetable=False,
-            seeded=True,
-            forwards=lambda steps: steps + 2,
+            "dlr",
         ),
         AttackSpec(
             "AutoAttack",

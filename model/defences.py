@@ -20,7 +20,7 @@ from model import checkpoint
 from model.comdefend import CODECS, ComDefend
 from model.config import CodecConfig
 from model.jpeg import jpeg, no_round, soft_round
-from model.ops import SURROGATES, Surrogate
+from model.ops import SURROGATES, Surrogate, straight_through
 
 
 class UnknownDefenceError(ValueError):
@@ -57,11 +57,6 @@ class Defence(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """The pictures that the classifier gets to see."""
-
-
-def straight_through(hard: Tensor, x: Tensor) -> Tensor:
-    """The values of ``hard`` with the gradient of ``x`` (BPDA with the identity; Athalye et al. 2018)."""
-    return hard + (x - x.detach()) if x.requires_grad else hard
 
 
 class Nothing(Defence):
@@ -137,8 +132,9 @@ class Jpeg(Defence):
         hard = torch.stack(found).permute(0, 3, 1, 2).to(x) / 255
         if self.gradient == "identity" or not x.requires_grad:
             return straight_through(hard, x)
-        soft = jpeg(x, self.quality, soft_round if self.gradient == "soft rounding" else no_round)
-        return hard + (soft - soft.detach())
+        return straight_through(
+            hard, jpeg(x, self.quality, soft_round if self.gradient == "soft rounding" else no_round)
+        )
 
 
 class BitDepth(Defence):

@@ -51,6 +51,12 @@ def soft_code(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -
     raise ValueError(f"unknown surrogate {surrogate!r}; choose from {SURROGATES}")
 
 
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """The values of ``hard``, exactly, with the gradient of ``soft`` (Bengio et al. 2013)."""
+    # In this order the sum is exact: (soft - soft) is 0, whereas soft + (hard - soft) may round.
+    return hard + (soft - soft.detach())
+
+
 def binarise(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -> Tensor:
     """Hard code ``1[logits > 0]`` with a straight-through gradient (Bengio et al. 2013).
 
@@ -65,9 +71,7 @@ def binarise(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") ->
     hard = (logits > 0).to(logits.dtype)
     if not (torch.is_grad_enabled() and logits.requires_grad):
         return hard
-    soft = soft_code(logits, width, surrogate)
-    # In this order the sum is exact: (soft - soft) is 0, whereas soft + (hard - soft) may round.
-    return hard + (soft - soft.detach())
+    return straight_through(hard, soft_code(logits, width, surrogate))
 
 
 def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def table(report: Report) -> str:
     with_worst = bool(report.get("worst"))
     header = ["defence", "clean", *(f"{name}, grey-box" for name in attacks)]
     header += ["worst case, adaptive"] * with_worst
-    lines = [headline(report), ""] if headline(report) else []
+    lines = [first, ""] if (first := headline(report)) else []
     about = f"{report['images']:,} test pictures"
     if with_worst:
         about += f", {report['worst'][0]['images']:,} of them for the adaptive attacker"

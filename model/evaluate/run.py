@@ -16,6 +16,7 @@ from model.defences import AUTHORS, Codec
 from model.evaluate.journal import Journal, Record
 from model.evaluate.plan import MAIN, MI_FGSM, Preset, Scope, Strike
 from model.evaluate.systems import System
+from model.ops import keep_planes
 from model.pgd import pgd as descend
 
 BATCH_PIXELS = 100 * 32 * 32
@@ -215,7 +216,7 @@ class Suite:
             shown = Strike("transfer", steps=MI_FGSM.steps, black_box=True)
             return self._shown(systems, "black-box", shown, epsilon, "all", found, seed)
 
-        cost = len(self.x) * (MI_FGSM.passes() + sum(map(self._price, self.systems)))
+        cost = len(self.x) * (MI_FGSM.passes() + sum(map(self._price, systems)))
         return Unit(f"transfer {epsilon:g}", cost, work)
 
     def _direct(
@@ -316,9 +317,7 @@ class Suite:
             for name, pictures in shown.items():
                 code = codec.codec.compress(pictures)
                 for planes in range(1, codec.codec.planes + 1):
-                    kept = code.clone()
-                    kept[:, planes:] = 0
-                    seen = codec.codec.reconstruct(kept)
+                    seen = codec.codec.reconstruct(keep_planes(code, planes))
                     right = self.correct(system.classifier, seen, labels, seed)
                     records.append(
                         {

@@ -13,7 +13,13 @@ from model.defences import DEFENCES, Defence, Nothing, load_defence
 
 RETRAINED = "cifar10-on-reconstructions"
 """The classifier that was trained on what the codec makes of its pictures."""
-BASELINES = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30", *list(DEFENCES)[3:])
+BASELINES = (
+    "jpeg-90",
+    "jpeg-75",
+    "jpeg-50",
+    "jpeg-30",
+    *(name for name in DEFENCES if name != "none" and not name.startswith("jpeg-")),
+)
 
 
 @dataclass(frozen=True)

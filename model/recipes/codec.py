@@ -1,6 +1,7 @@
 """The paper's codec."""
 
 from collections.abc import Collection
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class CodecTask(Task):
     epochs = 30
     score = "psnr_db"
     max_grad_norm = 0.1
-    stages = (Stage(0.8, 16), Stage(0.2, 32))
+    stages: ClassVar[tuple[Stage, ...]] = (Stage(0.8, 16), Stage(0.2, 32))
     model: ComDefend
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:

@@ -14,7 +14,8 @@ from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import psnr, ssim
-from model.recipes.task import SettingError, Stage, Step, Task
+from model.recipes.codec import CodecTask
+from model.recipes.task import SettingError, Stage, Step
 
 
 def _blurred(white: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ SHAPES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
 """Noise of unit deviation for pictures (B,3,H,W), from white noise of that shape."""
 
 
-class PurifyTask(Task):
+class PurifyTask(CodecTask):
     """Noisy pictures in, clean pictures out, few planes where the code is cut short.
 
     The paper's loss alone keeps whatever is in the picture, a perturbation included. This recipe starts from
@@ -111,14 +112,11 @@ class PurifyTask(Task):
             typical = codec.logits(to_float(data.every(200).images)).abs().flatten()[: 2**22].median()
             for parameter in last.parameters():
                 parameter.mul_(self.width / typical)
-        self.model: ComDefend = codec.train()
+        self.model = codec.train()
         self.guide = load_classifier("cifar10").requires_grad_(False)
 
     def floor(self) -> float:
         return 0.3
-
-    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under noise of a random strength and shape, (B,3,H,W) in [0,1]."""
@@ -152,9 +150,6 @@ class PurifyTask(Task):
             loss = error + self.chosen_settings["guide"] * guidance
             shown["guidance"] = guidance.detach()
         return Step(loss, shown)
-
-    def finish(self, data: ImageSet) -> None:
-        self.model.measure_surrogate(to_float(data.every(100).images))
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Fidelity on clean pictures, and how often the guide's answer survives noise and codec.
