@@ -80,3 +80,19 @@ def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tup
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+class Means:
+    """Means of figures of single pictures, gathered batch by batch."""
+
+    def __init__(self) -> None:
+        self._batches: dict[str, list[Tensor]] = {}
+
+    def add(self, **figures: Tensor) -> None:
+        """One batch's figures by name, each of shape (B,), any type of number."""
+        for name, values in figures.items():
+            self._batches.setdefault(name, []).append(values.float())
+
+    def result(self) -> dict[str, float]:
+        """The mean over all pictures so far, by name."""
+        return {name: torch.cat(batches).mean().item() for name, batches in self._batches.items()}

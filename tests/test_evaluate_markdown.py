@@ -85,6 +85,23 @@ def test_the_headline_says_the_threat_models_and_the_least_that_is_left(report):
     assert "the best of the other defences, `jpeg-50`, 42.0 (39.0 to 45.0) %" in text
 
 
+def test_the_headline_names_no_best_codec_where_nothing_is_left(report):
+    for worst in report["worst"]:
+        worst["accuracy"] = 0.0
+    text = headline(report)
+    assert "at 8/255 no codec here leaves one of 500 pictures right" in text
+    assert "(95 % interval: up to 20.0 %)" in text
+
+
+def test_the_table_says_of_which_attacks_the_worst_case_is(report):
+    said = "The worst case is of FGSM, BIM, PGD, at 8/255 also of Square, transfer, DeepFool. "
+    assert said in table(report)
+    assert "Without AutoAttack it is an upper bound." in table(report)
+    report["cells"].append(cell("jpeg-50", "AutoAttack", 8.0, "adaptive", 0.1, cascade=True))
+    assert said.replace("DeepFool", "DeepFool, AutoAttack") in table(report)
+    assert "upper bound" not in table(report)
+
+
 def test_the_headline_claims_no_failure_where_there_is_none(report):
     for worst in report["worst"]:
         worst["accuracy"] = 0.5

@@ -536,7 +536,7 @@ def test_a_picture_survives_if_it_survives_every_attack_of_a_strength():
     [
         record("a", "noise", "000000", threat_model="no attacker"),
         record("a", "PGD", "000000", epsilon=16.0),
-        record("a", "PGD", "000000", epsilon=2.0),
+        record("a", "DeepFool", "000000", epsilon=None),
         record("b", "PGD", "000000"),
         record("a", "PGD", "000000", dial=3),
         record("a", "clean", "000000", epsilon=None, dial=3),
@@ -547,6 +547,13 @@ def test_other_records_are_nothing_to_the_worst_case(other):
     wanted = [False, True, True, True, True, False]
     assert worst_case([other, *records], "a", 8.0, SCOPES).tolist() == wanted
     assert worst_case([*records, other], "a", 8.0, SCOPES).tolist() == wanted
+
+
+def test_what_falls_at_a_strength_has_fallen_at_greater_ones():
+    records = [record("a", "clean", "111110", epsilon=None), record("a", "PGD", "011111", epsilon=2.0)]
+    standing = {epsilon: worst_case(records, "a", epsilon, SCOPES).tolist() for epsilon in (1.0, 2.0, 8.0)}
+    assert standing[1.0] == [True, True, True, True, True, False]
+    assert standing[2.0] == standing[8.0] == [False, True, True, True, True, False]
 
 
 def test_bits_are_pictures():

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import binomtest, multinomial, norm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from model.metrics import paired_interval, psnr, ssim, wilson_interval
+from model.metrics import Means, paired_interval, psnr, ssim, wilson_interval
 
 
 @pytest.fixture
@@ -100,3 +100,10 @@ def test_wilson_refuses_nonsense():
         wilson_interval(11, 10)
     with pytest.raises(ValueError, match="0 of 0"):
         wilson_interval(0, 0)
+
+
+def test_means_are_over_pictures_and_not_over_batches():
+    means = Means()
+    means.add(right=torch.tensor([True, False, False]), error=torch.tensor([1.0, 2.0, 3.0]))
+    means.add(right=torch.tensor([True]), error=torch.tensor([10.0]))
+    assert means.result() == {"right": 0.5, "error": 4.0}

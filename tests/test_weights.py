@@ -53,7 +53,13 @@ def test_the_classifier_knows_the_examples_through_the_codec_too(examples):
 
 
 @pytest.mark.parametrize(
-    ("name", "images", "clean", "cost"), [("cifar10", 1000, 0.88, 0.04), ("imagenet", 400, 0.8, 0.1)]
+    ("name", "images", "clean", "cost"),
+    [
+        ("cifar10", 500, 0.88, 0.04),
+        ("resnet20", 1000, 0.8, 0.04),
+        ("resnet20-ablation", 1000, 0.8, 0.04),
+        ("imagenet", 400, 0.8, 0.1),
+    ],
 )
 def test_the_readmes_figures_are_those_of_these_weights(name, images, clean, cost):
     report = evaluate.published()[name]

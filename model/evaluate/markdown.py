@@ -56,10 +56,13 @@ def headline(report: Report) -> str:
     if best := _best([w for w in report.get("worst", []) if w["epsilon"] == MAIN], codecs):
         fails = best["accuracy"] < FAILS
         text = "ComDefend does not stop an attacker who knows of it (adaptive)" if fails else "Adaptive"
-        text += (
-            f": at {MAIN:g}/255 the best codec here, `{best['defence']}`, leaves {percent(best)} % of "
-            f"{best['images']:,} pictures right, each under its own worst attack. "
-        )
+        text += f": at {MAIN:g}/255 "
+        if best["accuracy"]:
+            text += f"the best codec here, `{best['defence']}`, leaves {percent(best)} % of "
+            text += f"{best['images']:,} pictures right, each under its own worst attack. "
+        else:
+            text += f"no codec here leaves one of {best['images']:,} pictures right, each under its own "
+            text += f"worst attack (95 % interval: up to {100 * best['interval'][1]:.1f} %). "
     grey = [
         c for c in report["cells"]
         if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
@@ -117,10 +120,15 @@ def table(report: Report) -> str:
 
 def _tried(report: Report) -> str:
     """Of which attacks the worst case is, since it can be no worse than they are."""
-    cells = [c for c in report["cells"] if c["attack"] not in ("clean", "noise")]
-    attacks = dict.fromkeys(c["attack"] for c in cells)
-    text = f"The worst case is of {', '.join(attacks)}"
-    return f"{text}." if "AutoAttack" in attacks else f"{text} only: an upper bound."
+    cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
+    attacks = list(dict.fromkeys(c["attack"] for c in cells))
+    tried = {(c["attack"], c["epsilon"]) for c in cells}
+    everywhere = [a for a in attacks if all((a, epsilon) in tried for epsilon in strengths(report))]
+    more = [a for a in attacks if a not in everywhere]
+    text = f"The worst case is of {', '.join(everywhere)}"
+    text += f", at {MAIN:g}/255 also of {', '.join(more)}" if more else ""
+    text += ". What falls at a strength counts as fallen at greater ones."
+    return text if "AutoAttack" in attacks else f"{text} Without AutoAttack it is an upper bound."
 
 
 def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:

@@ -475,8 +475,8 @@ def _through(system: System, gradient: str | None) -> Iterator[None]:
 def worst_case(records: list[Record], defence: str, epsilon: float, scopes: dict[Scope, Tensor]) -> Tensor:
     """Which pictures survive every attack on a system, each picture by its own worst one.
 
-    Any attack at this strength counts, whoever made it: an attacker who knows the defence can do all
-    that one who does not can do. Random noise is no attack.
+    Any attack counts that stays within this strength, a weaker one, too, whoever made it: an attacker who
+    knows the defence can do all that one who does not can do. Random noise is no attack.
 
     Returns:
         Shape (N,), bool. Outside the adaptive attacker's pictures it says less, for fewer attacks were tried.
@@ -484,7 +484,8 @@ def worst_case(records: list[Record], defence: str, epsilon: float, scopes: dict
     standing = torch.ones(len(scopes["all"]), dtype=torch.bool)
     for record in records:
         mine = record["defence"] == defence and "dial" not in record and record["attack"] != "noise"
-        if mine and (record["attack"] == "clean" or record["epsilon"] == epsilon):
+        within = record["epsilon"] is not None and record["epsilon"] <= epsilon
+        if mine and (record["attack"] == "clean" or within):
             chosen = scopes[record["scope"]]
             standing[chosen] &= vector(record["right"])
     return standing

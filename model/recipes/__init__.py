@@ -3,10 +3,11 @@
 from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
 from model.recipes.purify import PurifyTask
+from model.recipes.smooth import SmoothTask
 from model.recipes.task import Recipe, SettingError, Stage, Step, Task, learning_rate_factor, stage_at
 
 TASKS: dict[str, type[Task]] = {
-    kind.name: kind for kind in (CodecTask, PurifyTask, ClassifierTask, ReconstructionsTask)
+    kind.name: kind for kind in (CodecTask, PurifyTask, SmoothTask, ClassifierTask, ReconstructionsTask)
 }
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "ReconstructionsTask",
     "SettingError",
+    "SmoothTask",
     "Stage",
     "Step",
     "Task",

@@ -10,7 +10,7 @@ from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
 from model.loss import unified_loss
-from model.metrics import psnr, ssim
+from model.metrics import Means, psnr, ssim
 from model.recipes.task import Stage, Step, Task, stage_at
 
 
@@ -62,9 +62,8 @@ class CodecTask(Task):
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Fidelity with hard codes, means of per-picture values."""
-        psnrs, ssims = [], []
+        means = Means()
         for x, _ in data.batches(250):
             x_hat = model(x)
-            psnrs.append(psnr(x, x_hat))
-            ssims.append(ssim(x, x_hat))
-        return {"psnr_db": torch.cat(psnrs).mean().item(), "ssim": torch.cat(ssims).mean().item()}
+            means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
+        return means.result()

@@ -13,7 +13,7 @@ from model.classifiers import load_classifier
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
-from model.metrics import psnr, ssim
+from model.metrics import Means, psnr, ssim
 from model.recipes.codec import CodecTask
 from model.recipes.task import SettingError, Stage, Step
 
@@ -136,10 +136,14 @@ class PurifyTask(CodecTask):
         cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
         return kept.masked_fill(~cut_short, total)
 
+    def target(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """What the reconstruction of ``x`` is to look like, (B,3,H,W) in [0,1]."""
+        return x
+
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
         x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
-        error = (x_hat - x).square().mean()
+        error = (x_hat - self.target(x, generator)).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         if self.chosen_settings["guide"]:
             guide = self.guide.to(x.device)
@@ -159,21 +163,14 @@ class PurifyTask(CodecTask):
         """
         guide = self.guide.to(data.images.device).eval()
         generator = torch.Generator(data.images.device).manual_seed(0)
-        psnrs, ssims, held, clean_held = [], [], [], []
+        means = Means()
         for x, _ in data.batches(250):
             answers = guide(x).argmax(1)
-            x_hat = model(x)
-            psnrs.append(psnr(x, x_hat))
-            ssims.append(ssim(x, x_hat))
-            clean_held.append(guide(x_hat).argmax(1) == answers)
-            held.append(guide(model(self.disturbed(x, generator))).argmax(1) == answers)
-
-        def mean(parts: list[Tensor]) -> float:
-            return torch.cat(parts).float().mean().item()
-
-        return {
-            "psnr_db": mean(psnrs),
-            "ssim": mean(ssims),
-            "agreement": mean(held),
-            "clean_agreement": mean(clean_held),
-        }
+            x_hat, purified = model(x), model(self.disturbed(x, generator))
+            means.add(
+                psnr_db=psnr(x, x_hat),
+                ssim=ssim(x, x_hat),
+                agreement=guide(purified).argmax(1) == answers,
+                clean_agreement=guide(x_hat).argmax(1) == answers,
+            )
+        return means.result()
