@@ -329,7 +329,7 @@ def install(run: Run, train: ImageSet, test: ImageSet, out: Path, force: bool) -
     reason = None
     if not figures[score] >= task.floor():
         reason = f"the run got nowhere ({score} {figures[score]:.4f}, floor {task.floor():g})"
-    elif out.exists():
+    elif (out / checkpoint.TENSORS_FILE).exists():
         try:
             old = evaluate(task, type(task.model).from_pretrained(out, map_location=run.device), test)
         except WeightsError as error:
@@ -406,8 +406,8 @@ def _train(args: argparse.Namespace, command: str) -> int:
     device = choose_device(args.device)
     kind = TASKS[task_name(args)]
     out = (args.out or WEIGHTS / kind.default_out).resolve()
-    _check_out(out)
     path = REPOSITORY / "runs" / out.name / "checkpoint.safetensors"
+    _check_out(out, path.parent)
     train, test = load_split(args.data, "train"), load_split(args.data, "test")
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
@@ -437,9 +437,9 @@ def task_name(args: argparse.Namespace) -> str:
     return ReconstructionsTask.name
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that is there already and is no model's: it would be replaced."""
-    if not out.exists():
+def _check_out(out: Path, run: Path) -> None:
+    """Refuse a folder that is there already and is neither a model's nor the run's: it would be replaced."""
+    if not out.exists() or out == run.resolve():
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / checkpoint.TENSORS_FILE).exists()):
         raise TrainingError(f"--out {out} exists and holds no model; name another folder")

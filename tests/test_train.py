@@ -156,6 +156,14 @@ def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_weights_may_go_to_the_folder_of_the_run_itself(dataset, tmp_path, capsys):
+    out = tmp_path / "runs" / "c"
+    assert main(options(dataset, out, "--epochs", "30", "--stop-after", "0.001")) == 0
+    assert "--resume goes on" in capsys.readouterr().out
+    assert main(options(dataset, out, "--resume")) == 0
+    ComDefend.from_pretrained(out)
+
+
 def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     main(options(dataset, out, "--epochs", "2"))
@@ -252,6 +260,14 @@ def test_damaged_old_weights_are_replaced(dataset, tmp_path, capsys):
     (out / "config.json").write_text("{")
     assert main(options(dataset, out, "--epochs", "1")) == 0
     assert "do not load" in capsys.readouterr().out
+    ComDefend.from_pretrained(out)
+
+
+def test_an_empty_folder_holds_no_damaged_weights(dataset, tmp_path, capsys):
+    out = tmp_path / "c"
+    out.mkdir()
+    assert main(options(dataset, out, "--epochs", "1")) == 0
+    assert "do not load" not in capsys.readouterr().out
     ComDefend.from_pretrained(out)
 
 
