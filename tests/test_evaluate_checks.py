@@ -119,6 +119,14 @@ def test_a_larger_step_count_may_find_less_by_chance():
     assert judge({"twice": known("PGD", 7, steps=20)})[DOUBLE].passed is True
 
 
+@pytest.mark.parametrize(("twice", "longest", "passed"), [(3, 3, True), (3, 2, True), (6, 3, False)])
+def test_the_longest_two_runs_say_whether_the_attack_has_arrived(twice, longest, passed):
+    changed = {"twice": known("PGD", twice, steps=20)}
+    check = judge(changed, (known("PGD", longest, steps=40),))[DOUBLE]
+    assert check.passed is passed
+    assert check.detail == (f"10 steps 30.0%, 20 steps {5 * twice:.1f}%, 40 steps {5 * longest:.1f}%")
+
+
 def test_grey_box_attacks_and_cascades_and_other_systems_are_no_evidence():
     extra = (
         record("a", "PGD", right(24, 24), steps=20),

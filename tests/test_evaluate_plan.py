@@ -5,7 +5,7 @@ import pytest
 
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, find_attack
 from model.defences import BitDepth, GaussianNoise, Nothing
-from model.evaluate.plan import FGSM, MAIN, MI_FGSM, PRESETS, Preset, Strike, pgd
+from model.evaluate.plan import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, Preset, Strike, pgd
 from model.pgd import Descent
 
 SUITE = Preset("tiny", 8, 4, 2, epsilons=(2.0, MAIN), steps=3, restarts=2, suite=True, queries=7)
@@ -116,6 +116,13 @@ def test_every_strike_is_an_attack_that_can_be_run_so(codec):
         spec.check(MAIN if strike.has_epsilon else None, strike.steps, None)
         assert strike.has_epsilon == (strike.name not in ("DeepFool", "C&W"))
         assert strike.passes() > 0
+
+
+@pytest.mark.parametrize(("preset", "steps"), [("quick", [20, 10]), ("standard", [40, 80, 20])])
+def test_the_checks_want_more_steps_and_a_large_strength(preset, steps):
+    found = PRESETS[preset].for_the_checks(Nothing())
+    assert [strike.steps for strike, _, _ in found] == steps
+    assert [epsilon for _, epsilon, _ in found] == [MAIN] * (len(steps) - 1) + [LARGE]
 
 
 def test_passes_count_backward_ones_twice_over():

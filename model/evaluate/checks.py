@@ -115,19 +115,21 @@ def _many_steps_beat_one(evidence: Evidence, epsilons: tuple[float, ...]) -> Che
 
 
 def _more_steps_change_nothing(evidence: Evidence) -> Check:
+    """Of the longest two runs: where fewer steps were too few, the worst case has the longest one, too."""
     pgds = [
         r for r in evidence.records
         if (r["attack"], r["epsilon"], r["threat_model"], r["scope"]) == ("PGD", MAIN, "adaptive", "adaptive")
         and not r["cascade"]
     ]  # fmt: skip
-    found = {r["steps"]: evidence.right(r) for r in pgds}
-    seen = []
-    for steps, once in found.items():
-        if (twice := found.get(2 * steps)) is not None:
-            text = f"{steps} steps {once.float().mean():.1%}, {2 * steps} steps {twice.float().mean():.1%}"
-            allowed = max(1, int(DOUBLING / 100 * len(once)))  # pictures, and one in any case
-            seen.append((int(once.sum()) - int(twice.sum()) <= allowed, text))
-    return _judge("doubling the steps changes little", seen)
+    found = {r["steps"]: evidence.right(r) for r in sorted(pgds, key=lambda r: r["steps"])}
+    pairs = [(once, found[2 * steps]) for steps, once in found.items() if 2 * steps in found]
+    if not pairs:
+        return _judge("doubling the steps changes little", [])
+    once, twice = pairs[-1]
+    allowed = max(1, int(DOUBLING / 100 * len(once)))  # pictures, and one in any case
+    text = ", ".join(f"{steps} steps {right.float().mean():.1%}" for steps, right in found.items())
+    good = int(once.sum()) - int(twice.sum()) <= allowed
+    return _judge("doubling the steps changes little", [(good, text)])
 
 
 def _falls_with_strength(evidence: Evidence, epsilons: tuple[float, ...]) -> Check:

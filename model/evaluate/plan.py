@@ -137,10 +137,13 @@ class Preset:
         return replace(strike, descent=replace(strike.descent, draws=10))
 
     def for_the_checks(self, defence: Defence) -> list[tuple[Strike, float, Scope]]:
-        """What the sanity checks want besides: twice the steps, and a strength that nothing survives."""
-        twice, large = (self._fit(pgd(steps), defence) for steps in (2 * self.steps, self.steps))
-        found: list[tuple[Strike, float, Scope]] = [(twice, MAIN, "adaptive"), (large, LARGE, "few")]
-        return found if self.allows(twice) else []
+        """What the sanity checks want besides: more steps, and a strength that nothing survives."""
+        longer = [2 * self.steps, 4 * self.steps] if self.suite else [2 * self.steps]
+        found: list[tuple[Strike, float, Scope]] = [
+            (self._fit(pgd(steps), defence), MAIN, "adaptive") for steps in longer
+        ]
+        found.append((self._fit(pgd(self.steps), defence), LARGE, "few"))
+        return found if self.allows(found[0][0]) else []
 
     def names(self) -> set[str]:
         """Of all attacks that it would run without a choice among them."""
