@@ -23,7 +23,7 @@ def cell(
 def report() -> dict:
     codec = "comdefend-cifar10"
     return {
-        "defences": {"none": "no defence", codec: "ours", "jpeg-75": "JPEG", "jpeg-50": "JPEG"},
+        "defences": {"none": "no defence", codec: "ComDefend", "jpeg-75": "JPEG", "jpeg-50": "JPEG"},
         "cells": [
             *(cell(name, "clean", None, "no attacker", 0.9) for name in ("none", codec, "jpeg-75")),
             cell("none", "BIM", 8, "white-box", 0.1),
@@ -96,7 +96,9 @@ def test_each_defence_looks_different(report):
     assert found["comdefend-cifar10"]["color"] == plots.OURS[0]
     assert found["jpeg-75"]["color"] == found["jpeg-50"]["color"]
     assert found["jpeg-75"]["marker"] != found["jpeg-50"]["marker"]
-    many = {f"jpeg-{quality}": "" for quality in range(1, 19)} | {f"comdefend-{i}": "" for i in range(6)}
+    many = {f"jpeg-{quality}": "" for quality in range(1, 19)} | {
+        f"comdefend-{i}": "ComDefend" for i in range(6)
+    }
     assert len(plots.styles({"defences": many})) == 24
 
 
@@ -121,6 +123,15 @@ def test_the_dial_has_a_panel_a_codec_and_a_line_an_attack(report):
     assert save(figure)
 
 
+def test_many_dials_stand_in_rows_of_three(report):
+    many = [{**d, "defence": f"codec {i}"} for i in range(5) for d in report["dial"]]
+    figure = plots.dial(report | {"dial": many})
+    assert [panel.get_title() for panel in figure.axes] == [f"codec {i}" for i in range(5)]
+    assert [panel.get_subplotspec().colspan.start for panel in figure.axes] == [0, 1, 2, 0, 1]
+    assert [panel.get_ylabel() for panel in figure.axes] == ["accuracy, %", "", "", "accuracy, %", ""]
+    assert save(figure)
+
+
 def test_the_sheet_shows_what_each_codec_makes_of_each_picture(systems, coloured):
     x = to_float(coloured.images[:3])
     with torch.no_grad():
@@ -139,6 +150,7 @@ def test_the_sheet_shows_what_each_codec_makes_of_each_picture(systems, coloured
 
 def test_a_report_of_hardly_anything_can_be_drawn(report):
     few = report | {"cells": report["cells"][:1], "worst": []}
-    for panel in plots.accuracy_against_strength(few).axes:
-        assert lines(panel) == {}
+    (panel,) = plots.accuracy_against_strength(few).axes  # nobody was adaptive
+    assert "grey-box" in panel.get_title()
+    assert lines(panel) == {}
     assert save(plots.accuracy_against_strength(few | {"cells": []}))

@@ -3,32 +3,32 @@
 import itertools
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from model.defences import AUTHORS, Codec
+from model.defences import Codec
 from model.evaluate.markdown import find, strengths
 from model.evaluate.plan import MAIN
 from model.evaluate.report import ALIKE, Cell, Report
 from model.evaluate.systems import System
 
-OURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea")
+OURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea", "#0891b2", "#db2777", "#854d0e", "#65a30d")
 """Colours of codecs; baselines are grey, told apart by their marks."""
 MARKS = "sv^<>DPX*"
 INK = "#000000"
+DIALS_A_ROW = 3
 
 
 def styles(report: Report) -> dict[str, dict[str, Any]]:
     """How each defence's line looks, the same in all figures."""
     colours, marks = iter(OURS), itertools.cycle(MARKS)
     found: dict[str, dict[str, Any]] = {}
-    for name in report["defences"]:
+    for name, about in report["defences"].items():
         look: dict[str, Any] = {"color": "#8b8b8b", "linestyle": "--", "linewidth": 1}
         if name == "none":
             look = {"color": "#dc2626", "marker": "o", "linestyle": ":"}
-        elif "comdefend" in name or name == AUTHORS:
+        elif about.startswith("ComDefend"):
             look = {"color": next(colours, INK), "marker": "o", "linewidth": 2}
         else:
             look["marker"] = next(marks)
@@ -37,25 +37,33 @@ def styles(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def accuracy_against_strength(report: Report) -> Figure:
-    """Robust accuracy of every defence, grey-box (BIM) on the left, adaptive (worst case) on the right."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    """Robust accuracy of every defence, grey-box (BIM) on the left, adaptive (worst case) on the right.
+
+    Where no adaptive attacker was there, there is no panel for one.
+    """
+    titles = ["grey-box: BIM, 10 steps"] + ["adaptive: worst case"] * bool(report["worst"])
+    figure = Figure(figsize=(4.5 * len(titles), 5), layout="constrained")
+    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     every = strengths(report)
     for name, style in styles(report).items():
         cells = [c for c in report["cells"] if c["defence"] == name]
         clean = find(cells, attack="clean")
         grey = [c for c in cells if c["attack"] == "BIM" and c["threat_model"] in ALIKE]
         worst = [w for w in report["worst"] if w["defence"] == name]
-        for panel, line in zip(panels, (grey, worst), strict=True):
+        for panel, line in zip(panels, (grey, worst), strict=False):
             shown = [clean, *(find(line, epsilon=epsilon) for epsilon in every)]
             _line(panel, [0, *every], shown, style)
-    for panel, title in zip(panels, ("grey-box: BIM, 10 steps", "adaptive: worst case"), strict=True):
+    for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("strength, in 1/255")
         _plain(panel)
     panels[0].set_ylabel("accuracy, %")
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=1 + len(titles),
+        fontsize=8,
+        frameon=False,
     )
     return figure
 
@@ -88,8 +96,13 @@ def flipped_bits(report: Report) -> Figure:
 def dial(report: Report) -> Figure:
     """Accuracy against the number of planes kept, clean and grey-box."""
     names = list(dict.fromkeys(d["defence"] for d in report["dial"]))
-    figure = Figure(figsize=(3.4 * len(names) + 0.6, 3.2), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
+    columns = min(DIALS_A_ROW, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.6, 3.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    panels = grid.flat[: len(names)]
+    for empty in grid.flat[len(names) :]:
+        empty.remove()
     colours = ("#16a34a", "#f97316", "#2563eb")
     for panel, name in zip(panels, names, strict=True):
         mine = [d for d in report["dial"] if d["defence"] == name]
@@ -101,7 +114,8 @@ def dial(report: Report) -> Figure:
         panel.set_title(name, fontsize=10)
         panel.set_xlabel("planes kept")
         _plain(panel)
-    panels[0].set_ylabel("accuracy, %")
+    for panel in grid[:, 0]:
+        panel.set_ylabel("accuracy, %")
     panels[0].legend(fontsize=8, frameon=False)
     return figure
 
