@@ -42,7 +42,7 @@ def accuracy_against_strength(report: Report) -> Figure:
     Where no adaptive attacker was there, there is no panel for one.
     """
     titles = ["grey-box: BIM, 10 steps"] + ["adaptive: worst case"] * bool(report["worst"])
-    figure = Figure(figsize=(4.5 * len(titles), 5), layout="constrained")
+    figure = Figure(figsize=(9 if len(titles) == 2 else 6.4, 5), layout="constrained")
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     every = strengths(report)
     for name, style in styles(report).items():
