@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from model.evaluate.plan import MAIN
-from model.evaluate.report import ALIKE, Cell, Report
+from model.evaluate.report import ALIKE, Cell, Report, codecs
 
 ROW = ("FGSM", "BIM", "PGD")
 """The attacks of the table in brief."""
@@ -51,9 +51,9 @@ def headline(report: Report) -> str:
     A system with a classifier of its own (``@``) is another system, and no codec's merit.
     """
     names = [name for name in report["defences"] if "@" not in name and name != "none"]
-    codecs = [name for name in names if report["defences"][name].startswith("ComDefend")]
+    ours = [name for name in codecs(report) if name in names]
     text = ""
-    if best := _best([w for w in report.get("worst", []) if w["epsilon"] == MAIN], codecs):
+    if best := _best([w for w in report.get("worst", []) if w["epsilon"] == MAIN], ours):
         fails = best["accuracy"] < FAILS
         text = "ComDefend does not stop an attacker who knows of it (adaptive)" if fails else "Adaptive"
         text += f": at {MAIN:g}/255 "
@@ -67,12 +67,12 @@ def headline(report: Report) -> str:
         c for c in report["cells"]
         if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
     ]  # fmt: skip
-    if best := _best(grey, codecs):
+    if best := _best(grey, ours):
         text += (
             f"Against one who knows the classifier alone (grey-box), `{best['defence']}` leaves "
             f"{percent(best)} % under BIM at that strength"
         )
-        if other := _best(grey, [name for name in names if name not in codecs]):
+        if other := _best(grey, [name for name in names if name not in ours]):
             text += f"; the best of the other defences, `{other['defence']}`, {percent(other)} %"
         text += "."
     return text.strip()

@@ -10,7 +10,7 @@ from torch import Tensor
 from model.defences import Codec
 from model.evaluate.markdown import find, strengths
 from model.evaluate.plan import MAIN
-from model.evaluate.report import ALIKE, Cell, Report
+from model.evaluate.report import ALIKE, Cell, Report, codecs
 from model.evaluate.systems import System
 
 OURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea", "#0891b2", "#db2777", "#854d0e", "#65a30d")
@@ -24,11 +24,11 @@ def styles(report: Report) -> dict[str, dict[str, Any]]:
     """How each defence's line looks, the same in all figures."""
     colours, marks = iter(OURS), itertools.cycle(MARKS)
     found: dict[str, dict[str, Any]] = {}
-    for name, about in report["defences"].items():
+    for name in report["defences"]:
         look: dict[str, Any] = {"color": "#8b8b8b", "linestyle": "--", "linewidth": 1}
         if name == "none":
             look = {"color": "#dc2626", "marker": "o", "linestyle": ":"}
-        elif about.startswith("ComDefend"):
+        elif name in codecs(report):
             look = {"color": next(colours, INK), "marker": "o", "linewidth": 2}
         else:
             look["marker"] = next(marks)

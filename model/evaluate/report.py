@@ -55,6 +55,11 @@ def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Te
     }
 
 
+def codecs(report: Report) -> list[str]:
+    """Names of the defences that are a ComDefend codec, alone or with a classifier of its own (``@``)."""
+    return [name for name, about in report["defences"].items() if about.startswith("ComDefend")]
+
+
 def _knowing(record: Record, name: str) -> bool:
     """Whether it is of an attacker who knows the whole system."""
     return record["defence"] == name and record["threat_model"] in ("adaptive", "white-box")
