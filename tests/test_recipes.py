@@ -110,13 +110,13 @@ def is_clean(seen: torch.Tensor) -> bool:
 
 
 def test_purifying_shows_noisy_pictures_and_drops_planes(tiny_weights, data):
-    task, step, seen, planes = purify_step(data)
+    task, step, seen, planes = purify_step(data, "dropout=0.5")
     assert not is_clean(seen)
     assert planes.shape == (32,)
     assert 1 <= planes.min() < planes.max() == 12
     assert set(step.shown) == {"psnr_db", "guidance"}
     error = 10 ** (-step.shown["psnr_db"] / 10)
-    assert step.loss.item() == pytest.approx(error.item() + 0.1 * step.shown["guidance"].item(), rel=1e-4)
+    assert step.loss.item() == pytest.approx(error.item() + 0.2 * step.shown["guidance"].item(), rel=1e-4)
     step.loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in task.model.parameters())
     assert all(p.grad is None for p in task.guide.parameters())
@@ -132,7 +132,7 @@ def test_the_target_of_purifying_is_the_clean_picture(tiny_weights, data):
 
 
 def test_without_noise_the_input_is_clean(tiny_weights, data):
-    _, _, seen, planes = purify_step(data, *NO_NOISE)
+    _, _, seen, planes = purify_step(data, *NO_NOISE, "dropout=0.5")
     assert is_clean(seen)
     assert planes.min() < 12
 
@@ -145,14 +145,38 @@ def test_without_dropout_all_planes_are_kept(tiny_weights, data):
 
 
 def test_the_guide_has_the_weight_that_it_is_given(tiny_weights, data):
-    _, step, seen, planes = purify_step(data, "guide=0")
+    _, step, seen, planes = purify_step(data, "guide=0", "dropout=0.5")
     error = (10 ** (-step.shown["psnr_db"] / 10)).item()
     assert set(step.shown) == {"psnr_db"}
     assert step.loss.item() == pytest.approx(error, rel=1e-4)
     assert not is_clean(seen)
     assert planes.min() < 12
-    _, strong, _, _ = purify_step(data, "guide=3")
+    _, strong, _, _ = purify_step(data, "guide=3", "dropout=0.5")
     assert strong.loss.item() == pytest.approx(error + 3 * strong.shown["guidance"].item(), rel=1e-4)
+
+
+def test_the_guide_looks_through_noise_where_it_is_told_to(tiny_weights, data):
+    def looked_at(*settings: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the guide was shown to answer for, and the reconstructions."""
+        torch.manual_seed(0)
+        task = PurifyTask(data, settings)
+        looks, made = [], []
+        task.guide.register_forward_pre_hook(lambda _, inputs: looks.append(inputs[0].detach()))
+        task.model.register_forward_hook(lambda *args: made.append(args[2].detach()))
+        step = task.step(data.images, data.labels, 0.5, torch.Generator().manual_seed(0))
+        step.loss.backward()
+        assert all(p.grad.abs().sum() > 0 for p in task.model.parameters())
+        assert is_clean(looks[0])  # the clean pictures, whose answers are wanted, come without noise
+        return looks[1], made[0]
+
+    plain, x_hat = looked_at("guide_noise=0")
+    assert torch.equal(plain, x_hat)
+    seen, same = looked_at("guide_noise=0.3")
+    assert torch.equal(same, x_hat)
+    strengths = (seen - x_hat).std((1, 2, 3))
+    assert 0 < strengths.min() < 0.1
+    assert 0.2 < strengths.max() < 0.36
+    assert strengths.mean().item() == pytest.approx(0.15, abs=0.05)
 
 
 def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data, monkeypatch):
@@ -181,6 +205,8 @@ def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data
         ("salt=1", "'purify' has no setting 'salt=1'; it has: start, weakest"),
         ("guide", "has no setting 'guide'"),
         ("guide=much", "guide must be a number, got 'much'"),
+        ("guide_noise=2", "a guide_noise from 0 to 1"),
+        ("guide_noise=-0.1", "a guide_noise from 0 to 1"),
         ("shapes=white,square", "shapes of white, blurred, signs, ghosts, not square"),
     ],
 )
