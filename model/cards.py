@@ -45,11 +45,6 @@ def card(config: Config, record: dict[str, Any]) -> str:
                 "classifier; any number of the code's planes may be dropped from the last one on. "
                 "It started from the codec that the paper's loss gave; no adversarial picture was used."
             )
-            if recipe["task"] == "smooth":
-                what += (
-                    " At last it was taught to give in one pass the mean of what it gave under noise, which "
-                    "hands on less of a small perturbation."
-                )
             scores += [
                 ("Reconstructions of noisy pictures that mean to our classifier what the clean ones mean",
                  f"{test['agreement']:.1%}"),

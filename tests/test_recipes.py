@@ -17,7 +17,6 @@ from model.recipes import (
     PurifyTask,
     ReconstructionsTask,
     SettingError,
-    SmoothTask,
     Step,
     learning_rate_factor,
     stage_at,
@@ -84,11 +83,11 @@ def test_the_codec_is_scored_with_hard_codes(dataset):
 
 
 def purify_step(
-    data: ImageSet, *settings: str, seed: int = 0, kind: type[PurifyTask] = PurifyTask
+    data: ImageSet, *settings: str, seed: int = 0
 ) -> tuple[PurifyTask, Step, torch.Tensor, torch.Tensor]:
     """One step: the task, its result, the pictures that the codec saw, and how many planes they kept."""
     torch.manual_seed(0)
-    task = kind(data, settings)
+    task = PurifyTask(data, settings)
     shown = []
     forward = task.model.forward
 
@@ -215,12 +214,6 @@ def test_impossible_settings_are_refused(tiny_weights, data, setting, message):
         PurifyTask(data, [setting])
 
 
-@pytest.mark.parametrize("setting", ["noise=0", "noise=2", "draws=0"])
-def test_a_teacher_sees_some_noise(tiny_weights, data, setting):
-    with pytest.raises(SettingError, match="0 < noise <= 1 and at least one draw"):
-        SmoothTask(data, [setting])
-
-
 def test_noise_without_a_shape_is_refused(tiny_weights, data):
     with pytest.raises(SettingError):
         purify_step(data, "shapes=")
@@ -338,34 +331,6 @@ def test_purifying_ends_with_a_gradient_as_wide_as_the_logits(tiny_weights, data
     task.finish(data)
     wide = task.model.logits(to_float(data.images)).abs().flatten().quantile(0.25).item()
     assert task.model.config.surrogate_width == pytest.approx(max(20, wide), abs=0.06)
-
-
-def test_smoothing_learns_the_mean_of_what_its_teacher_makes_of_noise(tiny_weights, data, codec):
-    settings = ("weakest=0", "strongest=0", "dropout=0", "noise=0.2", "draws=64")
-    task, step, clean, _ = purify_step(data, *settings, kind=SmoothTask)
-    assert is_clean(clean)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        made = [codec((clean + 0.2 * torch.randn(clean.shape, generator=generator)).clamp(0, 1))
-                for _ in range(64)]  # fmt: skip
-        x_hat = task.model.reconstruct(task.model.compress(clean))
-    mean = torch.stack(made).mean(0)
-    wanted = (x_hat - mean).square().mean().item()
-    assert step.loss.item() == pytest.approx(wanted, rel=0.02)
-    assert step.loss.item() < 0.9 * (x_hat - made[0]).square().mean().item()
-    step.loss.backward()
-    assert all(p.grad is None for p in task.teacher.parameters())
-
-
-def test_smoothing_goes_on_from_its_teacher(tiny_weights, data):
-    task = SmoothTask(data)
-    saved = ComDefend.from_pretrained("comdefend-cifar10-purify")
-    x = to_float(data.images)
-    assert torch.equal(task.model.compress(x), saved.compress(x))
-    assert torch.equal(task.teacher.compress(x), saved.compress(x))
-    _, _, seen, planes = purify_step(data, kind=SmoothTask)
-    assert 0 < (seen - purify_step(data, *NO_NOISE, kind=SmoothTask)[2]).abs().mean() < 0.05
-    assert planes.min() < 12
 
 
 def test_tuning_starts_from_the_classifier_and_sees_what_the_codec_makes_of_pictures(

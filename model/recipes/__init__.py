@@ -3,11 +3,10 @@
 from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
 from model.recipes.purify import PurifyTask
-from model.recipes.smooth import SmoothTask
 from model.recipes.task import Recipe, SettingError, Stage, Step, Task, learning_rate_factor, stage_at
 
 TASKS: dict[str, type[Task]] = {
-    kind.name: kind for kind in (CodecTask, PurifyTask, SmoothTask, ClassifierTask, ReconstructionsTask)
+    kind.name: kind for kind in (CodecTask, PurifyTask, ClassifierTask, ReconstructionsTask)
 }
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Recipe",
     "ReconstructionsTask",
     "SettingError",
-    "SmoothTask",
     "Stage",
     "Step",
     "Task",

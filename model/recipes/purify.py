@@ -60,7 +60,7 @@ class PurifyTask(CodecTask):
       It costs some clean accuracy and brings more than that under attack;
     - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
       random one on, so that any number of planes makes a picture. It slows all else down, and is best left
-      to the end (:class:`~model.recipes.smooth.SmoothTask`).
+      to short last runs.
 
     The code is hard throughout, with a straight-through gradient, and without noise of its own. The paper's
     loss leaves logits far too large for that, so the last layer of ComCNN starts scaled to the gradient's
@@ -147,10 +147,6 @@ class PurifyTask(CodecTask):
         cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
         return kept.masked_fill(~cut_short, total)
 
-    def target(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """What the reconstruction of ``x`` is to look like, (B,3,H,W) in [0,1]."""
-        return x
-
     def seen(self, x_hat: Tensor, generator: torch.Generator) -> Tensor:
         """Reconstructions as the guide sees them, under noise of random strength, (B,3,H,W)."""
         if not self.chosen_settings["guide_noise"]:
@@ -162,7 +158,7 @@ class PurifyTask(CodecTask):
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
         x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
-        error = (x_hat - self.target(x, generator)).square().mean()
+        error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         if self.chosen_settings["guide"]:
             guide = self.guide.to(x.device)
