@@ -1,13 +1,16 @@
-"""Gradio's components, less their own judgement of what comes in.
+"""Gradio's components where ours behave differently.
 
-Gradio decodes pictures and refuses out-of-range values before a handler runs, in its own words.
-Here the handler sees what the visitor sent, and says itself what is wrong with it.
+Gradio decodes pictures and refuses out-of-range values before a handler runs, in its own words: with those
+here, the handler sees what the visitor sent, and says itself what is wrong with it. And Gradio calls every
+picture that it hands out ``image.png``.
 """
 
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.data_classes import Base64ImageData, ImageData
+from gradio.processing_utils import save_pil_to_cache
+from PIL import Image
 
 
 class PictureFile(gr.Image):
@@ -19,6 +22,17 @@ class PictureFile(gr.Image):
         if payload is None or payload.path is None:
             return super().preprocess(payload)  # type: ignore[return-value]
         return payload.path
+
+
+class Picture(gr.Image):
+    """A picture, exactly as it is, downloaded under its ``elem_id``."""
+
+    is_template = True
+
+    def postprocess(self, value: Any) -> ImageData | Base64ImageData | None:
+        if isinstance(value, Image.Image):
+            value = save_pil_to_cache(value, self.GRADIO_CACHE, name=self.elem_id or "image", format="png")
+        return super().postprocess(value)
 
 
 class FreeSlider(gr.Slider):

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app import curves, drawing, views
-from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
+from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, Picture, PictureFile
 from app.handlers import BOTH, READY, AttackView, Handlers
 from app.lab import AUTO, FAITHFUL, Lab, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
@@ -298,7 +298,7 @@ def _strip() -> Components:
         for name, title in STRIP.items():
             with gr.Column(min_width=130, elem_classes="item"):
                 gr.Markdown(f"## {title}")
-                shown[name] = _picture(title)
+                shown[name] = _picture(name, title)
                 shown[f"{name}_notes"] = gr.HTML()
     return shown
 
@@ -332,7 +332,7 @@ def _planes() -> Components:
         for name, title in PLANES.items():
             with gr.Column(min_width=300):
                 gr.Markdown(f"### {title}")
-                shown[name] = _picture(title)
+                shown[name] = _picture(name, title)
     with gr.Accordion("The run as JSON", open=False):
         shown["summary"] = gr.JSON(show_label=False)
     return shown
@@ -377,13 +377,13 @@ def _reports(reports: dict[str, Any]) -> None:
             gr.Markdown(f"## {everything}", elem_classes="report")
 
 
-def _picture(title: str) -> gr.Image:
+def _picture(name: str, title: str) -> Picture:
     """A result, exactly as it was computed."""
-    return gr.Image(
+    return Picture(
         label=title,
         show_label=False,
-        format="png",  # the default, webp, is lossy and would lose the perturbation
         interactive=False,
+        elem_id=name,
         elem_classes="pixels",
         buttons=["download", "fullscreen"],
         alt_text=title,

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.images import full_size, open_picture
+from app.ui import PLANES, STRIP
 from model import ComDefend
 from model.evaluate import published
 from model.ops import unpack_code
@@ -143,6 +144,13 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     assert "BIM (8/255, 10 steps) led the classifier from “frog” to" in sentence
     check_pictures(page)
     said = page.locator("#strip .says").nth(2).inner_text()
+
+    for name in (*STRIP, *PLANES):
+        with page.expect_download() as download:
+            page.locator(f"#{name}").get_by_label("Download").click()
+        assert download.value.suggested_filename == f"{name}.png"
+        with Image.open(download.value.path()) as picture:
+            assert picture.format == "PNG"  # webp, Gradio's default, would lose the perturbation
 
     saved = {}
     for name in ("adversarial_file", "code_file", "summary_file"):
