@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const="codec",
         choices=sorted(train.TASKS),
-        help="train the codec (default) or the classifier, then exit",
+        help="train the codec (default), the purifying codec or a classifier, then exit",
     )
     mode.add_argument("--evaluate", action="store_true", help="measure accuracy under attack, then exit")
     mode.add_argument("--benchmark", action="store_true", help="measure speed, then exit")

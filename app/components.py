@@ -25,13 +25,15 @@ class PictureFile(gr.Image):
 
 
 class Picture(gr.Image):
-    """A picture, exactly as it is, downloaded under its ``elem_id``."""
+    """A picture that is downloaded under its ``elem_id``."""
 
     is_template = True
 
     def postprocess(self, value: Any) -> ImageData | Base64ImageData | None:
         if isinstance(value, Image.Image):
-            value = save_pil_to_cache(value, self.GRADIO_CACHE, name=self.elem_id or "image", format="png")
+            value = save_pil_to_cache(
+                value, self.GRADIO_CACHE, name=self.elem_id or "image", format=self.format
+            )
         return super().postprocess(value)
 
 

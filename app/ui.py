@@ -382,6 +382,7 @@ def _picture(name: str, title: str) -> Picture:
     return Picture(
         label=title,
         show_label=False,
+        format="png",  # the default, webp, is lossy and would lose the perturbation
         interactive=False,
         elem_id=name,
         elem_classes="pixels",

@@ -78,9 +78,9 @@ def card(config: Config, record: dict[str, Any]) -> str:
 
     rows = "\n".join(f"| {name} | {value} |" for name, value in scores)
     epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
-    settings = ", ".join(recipe.get("settings", ())) or "the recipe's"
     earlier = "".join(
-        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes, `{run['command']}`"
+        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
+        f"`{run['command']}`"
         for run in _runs_before(record)
     )
     return f"""---
@@ -107,7 +107,7 @@ tags:
 - Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
 - Time: {record["minutes"]:g} minutes on: {record["device"]}
 - Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
-- Settings: {settings}
+- Settings: {_settings(record)}
 - Command: `{record["command"]}`{earlier}
 
 These are the run's last weights, not its best on the test pictures. The training curve is in
@@ -117,6 +117,11 @@ These are the run's last weights, not its best on the test pictures. The trainin
 
 {CITATION}
 """
+
+
+def _settings(record: dict[str, Any]) -> str:
+    """What a run could choose and did; recipes without a choice are as they are in the code."""
+    return ", ".join(record["recipe"].get("settings", ())) or "the recipe's"
 
 
 def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Defences by name: what stands between a picture and the classifier.
 
-Adding one is a class with a ``forward`` and a line in :data:`DEFENCES`. A defence that cannot be
-differentiated says what stands in for its gradient, or the attacker of the evaluation is told nothing
-and the checks report it as masked.
+Adding one is a :class:`Defence` with ``about`` and ``forward`` and a line in :data:`DEFENCES`. One that
+cannot be differentiated says what stands in for its gradient, or the attacker of the evaluation is told
+nothing and the checks report it as masked.
 """
 
 import io

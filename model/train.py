@@ -109,6 +109,7 @@ class Run:
             "step": self.step,
             "seconds": self.elapsed,
             "command": self.command,
+            "before": self.task.before,
             "history": self.history,
         }
         checkpoint.save_run(self.path, self.task.model, self.optimizer, state)
@@ -467,7 +468,7 @@ def _begun(
         seed=seed,
         precision=args.precision or default_precision,
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
-        settings=tuple(sorted(args.set or ())),
+        settings=kind.spelled_out(args.set or ()),
     )
     torch.manual_seed(seed)
     task = kind(train, recipe.settings)
@@ -500,7 +501,7 @@ def _resumed(
         "max_minutes": args.max_minutes,
         "seed": args.seed,
         "precision": args.precision,
-        "settings": tuple(sorted(args.set)) if args.set else None,
+        "settings": TASKS[task_name(args)].spelled_out(args.set) if args.set else None,
     }
     if recipe.task != task_name(args):
         raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {task_name(args)!r}")
@@ -518,6 +519,8 @@ def _resumed(
     if task.model.config.to_dict() != state["model_config"]:
         raise TrainingError(f"{path} holds a run of another network than today's")
     task.model.to(memory_format=torch.channels_last).to(device)
+    # What it started from may have been replaced since, by this very run.
+    task.before = state.get("before", task.before)
     optimizer = task.optimizer(recipe.learning_rate)
     checkpoint.load_run(path, task.model, optimizer)
     print(f"Going on from step {state['step']} of {state['total_steps']}")

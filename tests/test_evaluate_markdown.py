@@ -81,7 +81,10 @@ def test_the_headline_says_the_threat_models_and_the_least_that_is_left(report):
     assert text.startswith("ComDefend does not stop an attacker who knows of it (adaptive): at 8/255")
     assert "`comdefend-cifar10-purify`, leaves 11.3 (0.0 to 20.0) % of 500 pictures right" in text
     assert "own worst attack" in text
-    assert "(grey-box), `comdefend-cifar10-purify` leaves 61.0 (58.0 to 64.0) % under BIM" in text
+    assert (
+        "(grey-box), `comdefend-cifar10-purify` leaves 61.0 (58.0 to 64.0) % under BIM at that strength"
+        in text
+    )
     assert "the best of the other defences, `jpeg-50`, 42.0 (39.0 to 45.0) %" in text
 
 
@@ -96,9 +99,11 @@ def test_the_headline_names_no_best_codec_where_nothing_is_left(report):
 def test_the_table_says_of_which_attacks_the_worst_case_is(report):
     said = "The worst case is of FGSM, BIM, PGD, at 8/255 also of Square, transfer, DeepFool. "
     assert said in table(report)
-    assert "Without AutoAttack it is an upper bound." in table(report)
+    assert "greater ones. Without AutoAttack it is an upper bound." in table(report)
     report["cells"].append(cell("jpeg-50", "AutoAttack", 8.0, "adaptive", 0.1, cascade=True))
     assert said.replace("DeepFool", "DeepFool, AutoAttack") in table(report)
+    assert "greater ones. Without AutoAttack (at 2/255) it is an upper bound." in table(report)
+    report["cells"].append(cell("jpeg-50", "AutoAttack", 2.0, "adaptive", 0.1, cascade=True))
     assert "upper bound" not in table(report)
 
 
@@ -111,6 +116,7 @@ def test_the_headline_claims_no_failure_where_there_is_none(report):
 def test_the_headline_says_only_what_was_measured(report):
     assert "adaptive" not in headline(report | {"worst": []}).lower()
     assert headline(report | {"worst": []}).startswith("Against one who knows the classifier alone")
+    assert "% under BIM at 8/255" in headline(report | {"worst": []})
     assert headline(report | {"cells": [], "worst": []}) == ""
     plain = [c for c in report["cells"] if "comdefend" not in c["defence"]]
     assert headline(report | {"worst": [], "cells": plain}) == ""
@@ -132,7 +138,7 @@ def test_the_table_has_one_line_a_defence(report):
     assert "1,000 test pictures, 500 of them for the adaptive attacker" in text
     assert "strengths of 2 · 8 (in 1/255)" in text
     assert "Data: CIFAR-10" in text
-    assert text.endswith("these figures are white-box.")
+    assert text.endswith("the figures of `none` are white-box.")
 
 
 def test_the_table_leaves_out_what_was_not_measured(report):

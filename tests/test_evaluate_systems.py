@@ -78,7 +78,7 @@ def test_unknown_names_are_errors(weights, pictures):
         load_systems(["none@magic"], "cifar10", None, pictures, CPU)
 
 
-def test_the_default_is_every_defence_at_hand(weights, tmp_path):
+def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     baselines = ["jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30", "bits-5", "bits-3", "median-3", "noise-8"]
     assert set(DEFENCES) <= {"none", *baselines}
     assert default_names("cifar10", None) == ["none", "comdefend-cifar10", *baselines]
@@ -89,6 +89,8 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path):
     retrained = f"comdefend-cifar10-purify@{RETRAINED}"
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
     assert default_names("imagenet", None) == [*ours, *baselines]
+    monkeypatch.setitem(DEFENCES, "mine", DEFENCES["median-3"])  # as a plugin does
+    assert default_names("imagenet", None) == [*ours, *baselines, "mine"]
 
 
 def test_pictures_are_transferred_from_another_classifier_of_the_same_classes(

@@ -149,8 +149,8 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
         with page.expect_download() as download:
             page.locator(f"#{name}").get_by_label("Download").click()
         assert download.value.suggested_filename == f"{name}.png"
-        with Image.open(download.value.path()) as picture:
-            assert picture.format == "PNG"  # webp, Gradio's default, would lose the perturbation
+        with Image.open(download.value.path()) as saved_picture:
+            assert saved_picture.format == "PNG"  # webp, Gradio's default, would lose the perturbation
 
     saved = {}
     for name in ("adversarial_file", "code_file", "summary_file"):

@@ -94,13 +94,15 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
 def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny_weights, capsys):
     out = tmp_path / "p"
     chosen = ("--set", "dropout=0.1", "--set", "guide=0.5")
+    settings = recipes.PurifyTask.spelled_out(["dropout=0.1", "guide=0.5"])
+    assert {"dropout=0.1", "guide=0.5", "guide_noise=0.1"} <= set(settings)  # the last is the recipe's own
     assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.01", *chosen, what="purify")) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "p" / "checkpoint.safetensors")
-    assert state["recipe"]["settings"] == ["dropout=0.1", "guide=0.5"]
+    assert state["recipe"]["settings"] == list(settings)
     again = options(dataset, out, "--resume", "--stop-after", "0.01", what="purify")
     assert main(again) == 0
     assert main([*again, "--set", "dropout=1"]) == 1
-    assert "settings is ('dropout=0.1', 'guide=0.5')" in capsys.readouterr().err
+    assert f"settings is {settings}" in capsys.readouterr().err
     assert main([*again, *chosen]) == 0
 
 
@@ -115,14 +117,27 @@ def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, 
     more = ("--epochs", "2", "--set", f"start={first}")
     assert main(options(dataset, second, *more, what="purify")) == 0
     records = [json.loads((out / "history.json").read_text()) for out in (first, second)]
-    assert records[0]["recipe"]["settings"] == ["dropout=0.1"]
+    settings = recipes.PurifyTask.spelled_out(["dropout=0.1"])
+    assert records[0]["recipe"]["settings"] == list(settings)
     assert {"agreement", "clean_agreement", "psnr_db", "ssim"} == set(records[0]["test"])
     assert records[1]["before"] == records[0]
-    assert "Settings: dropout=0.1\n" in (first / "README.md").read_text()
+    assert f"Settings: {', '.join(settings)}\n" in (first / "README.md").read_text()
     card = (second / "README.md").read_text()
-    assert f"Settings: start={first}\n" in card
-    assert f"Before that: 4 steps in {records[0]['minutes']:g} minutes, `{records[0]['command']}`" in card
+    assert f"start={first}, strongest=" in card
+    before = f"4 steps in {records[0]['minutes']:g} minutes; settings: {', '.join(settings)}; "
+    assert f"Before that: {before}`{records[0]['command']}`" in card
     ComDefend.from_pretrained(second)
+
+
+def test_a_resumed_run_remembers_the_run_before_when_it_has_taken_its_place(dataset, tmp_path, tiny_weights):
+    out = tmp_path / "p"
+    record = out / "history.json"
+    assert main(options(dataset, out, "--epochs", "1", what="purify")) == 0
+    first = json.loads(record.read_text())
+    more = ("--epochs", "2", "--set", f"start={out}", "--force")
+    assert main(options(dataset, out, *more, what="purify")) == 0
+    assert main(options(dataset, out, "--resume", "--force", what="purify")) == 0
+    assert json.loads(record.read_text())["before"] == first
 
 
 @pytest.mark.parametrize(

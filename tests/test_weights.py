@@ -55,7 +55,7 @@ def test_the_classifier_knows_the_examples_through_the_codec_too(examples):
 @pytest.mark.parametrize(
     ("name", "images", "clean", "cost"),
     [
-        ("cifar10", 500, 0.88, 0.04),
+        ("cifar10", 1000, 0.88, 0.04),
         ("resnet20", 1000, 0.8, 0.04),
         ("resnet20-ingredients", 1000, 0.8, 0.04),
         ("imagenet", 400, 0.8, 0.1),

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="how many of these get the strongest attacks one by one")  # fmt: skip
     group.add_argument("--classifier", default="cifar10", help="by name (default: cifar10)")
     group.add_argument("--defences", type=_words, metavar="A,B",
-                       help="names or folders, NAME:PLANES, NAME@CLASSIFIER (default: all)")  # fmt: skip
+                       help="names, folders, NAME:PLANES, NAME@CLASSIFIER (default: all known)")  # fmt: skip
     group.add_argument("--authors", type=Path, metavar="FILE",
                        help="safetensors file with the authors' weights, the defence 'authors'")  # fmt: skip
     group.add_argument("--attacks", type=_attacks, metavar="A,B", help="only these (default: the preset's)")

@@ -70,7 +70,7 @@ def headline(report: Report) -> str:
     if best := _best(grey, ours):
         text += (
             f"Against one who knows the classifier alone (grey-box), `{best['defence']}` leaves "
-            f"{percent(best)} % under BIM at that strength"
+            f"{percent(best)} % under BIM at {'that strength' if text else f'{MAIN:g}/255'}"
         )
         if other := _best(grey, [name for name in names if name not in ours]):
             text += f"; the best of the other defences, `{other['defence']}`, {percent(other)} %"
@@ -114,7 +114,7 @@ def table(report: Report) -> str:
             columns.append(row(find(worst, epsilon=e) for e in every) if worst else "")
         lines.append(f"| {' | '.join(columns)} |")
     if "none" in report["defences"]:
-        lines += ["", "Without a defence there is nothing to know: these figures are white-box."]
+        lines += ["", "Without a defence there is nothing to know: the figures of `none` are white-box."]
     return "\n".join(lines)
 
 
@@ -128,7 +128,11 @@ def _tried(report: Report) -> str:
     text = f"The worst case is of {', '.join(everywhere)}"
     text += f", at {MAIN:g}/255 also of {', '.join(more)}" if more else ""
     text += ". What falls at a strength counts as fallen at greater ones."
-    return text if "AutoAttack" in attacks else f"{text} Without AutoAttack it is an upper bound."
+    without = [f"{epsilon:g}" for epsilon in strengths(report) if ("AutoAttack", epsilon) not in tried]
+    if without:
+        where = f" (at {' and '.join(without)}/255)" if "AutoAttack" in attacks else ""
+        text += f" Without AutoAttack{where} it is an upper bound."
+    return text
 
 
 def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:

@@ -13,13 +13,7 @@ from model.defences import DEFENCES, Defence, Nothing, load_defence
 
 RETRAINED = "cifar10-on-reconstructions"
 """The classifier that was trained on what the codec makes of its pictures."""
-BASELINES = (
-    "jpeg-90",
-    "jpeg-75",
-    "jpeg-50",
-    "jpeg-30",
-    *(name for name in DEFENCES if name != "none" and not name.startswith("jpeg-")),
-)
+JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
 @dataclass(frozen=True)
@@ -64,13 +58,14 @@ def classifier_hash(name: str, classifier: Classifier) -> str:
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
-    """Every defence that is at hand for a classifier: ours, the authors' where given, the baselines."""
+    """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
     names = ["none", "comdefend-cifar10"]
     if (WEIGHTS / "comdefend-cifar10-purify").is_dir():
         names.append("comdefend-cifar10-purify")
         if classifier == "cifar10" and (WEIGHTS / RETRAINED).is_dir():
             names.append(f"comdefend-cifar10-purify@{RETRAINED}")
-    return [*names, *(["authors"] if authors else []), *BASELINES]
+    others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
+    return [*names, *(["authors"] if authors else []), *JPEGS, *others]
 
 
 def load_systems(

@@ -27,7 +27,7 @@ class Recipe(Config):
     precision: str
     data: str
     settings: tuple[str, ...] = ()
-    """Ways in which the run departs from its task's recipe, "name=value"."""
+    """All that the run could choose, "name=value", see :meth:`Task.spelled_out`."""
 
 
 class SettingError(ValueError):
@@ -98,6 +98,11 @@ class Task(ABC):
             except ValueError as error:
                 raise SettingError(f"{name} must be a number, got {value!r}") from error
         return found
+
+    @classmethod
+    def spelled_out(cls, settings: Collection[str]) -> tuple[str, ...]:
+        """All of :meth:`chosen`, "name=value" by name: a run's record outlives the recipe's defaults."""
+        return tuple(f"{name}={value}" for name, value in sorted(cls.chosen(settings).items()))
 
     @abstractmethod
     def floor(self) -> float:
