@@ -57,7 +57,7 @@ class PurifyTask(CodecTask):
       Kullback-Leibler divergence of its answers), since a squared error alone blurs what matters;
     - noise between the codec and its guide, which no classifier of clean pictures is used to: what a picture
       means must be in it clearly enough to survive that, and so survives what is left of a perturbation.
-      It costs some clean accuracy and brings more than that under attack;
+      It costs little clean accuracy or none, and brings more than that under attack;
     - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
       random one on, so that any number of planes makes a picture. It slows all else down, and is best left
       to short last runs.
