@@ -41,12 +41,12 @@ def card(config: Config, record: dict[str, Any]) -> str:
         ]  # fmt: skip
         if "agreement" in test:
             what += (
-                " Trained to purify: noisy pictures in, clean pictures out that mean the same to a "
-                "classifier; any number of the code's planes may be dropped from the last one on. "
+                " Trained to purify: noisy pictures in, clean pictures out that mean the same to "
+                "classifiers; any number of the code's planes may be dropped from the last one on. "
                 "It started from the codec that the paper's loss gave; no adversarial picture was used."
             )
             scores += [
-                ("Reconstructions of noisy pictures that mean to our classifier what the clean ones mean",
+                ("Reconstructions of noisy pictures that mean to a guide what the clean ones mean",
                  f"{test['agreement']:.1%}"),
                 ("The same, of clean pictures", f"{test['clean_agreement']:.1%}"),
             ]  # fmt: skip

@@ -53,8 +53,55 @@ def resnet9(classes: int) -> nn.Sequential:
     )
 
 
+class PreactBlock(nn.Module):
+    """Two 3x3 convolutions, each after its batch norm and ReLU, and a shortcut (He et al., ECCV 2016).
+
+    Where the number of channels changes, the shortcut is a 1x1 convolution and the block halves the sides
+    by ``stride``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.shortcut = (
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            if in_channels != out_channels
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = torch.relu(self.norm1(x))
+        same = x if self.shortcut is None else self.shortcut(activated)
+        return same + self.conv2(torch.relu(self.norm2(self.conv1(activated))))
+
+
+def preact_resnet20(classes: int) -> nn.Sequential:
+    """A thin pre-activation ResNet-20 (He et al., "Identity mappings in deep residual networks", ECCV 2016).
+
+    41 million multiply-adds per 32x32 picture, 0.3 million parameters. It strides where ``resnet9`` takes
+    maxima, and averages at its end.
+    """
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False),  # (B,16,32,32)
+        *(PreactBlock(16, 16, 1) for _ in range(3)),
+        PreactBlock(16, 32, 2),  # (B,32,16,16)
+        *(PreactBlock(32, 32, 1) for _ in range(2)),
+        PreactBlock(32, 64, 2),  # (B,64,8,8)
+        *(PreactBlock(64, 64, 1) for _ in range(2)),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),  # (B,64)
+        nn.Linear(64, classes),
+    )
+
+
 ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
     "resnet9": resnet9,
+    "preact-resnet20": preact_resnet20,
     "efficientnet-lite0": lambda classes: imagenet.lite0(),
     "torchvision-resnet50": lambda classes: imagenet.resnet50(),
 }
@@ -164,8 +211,9 @@ def theirs(
 
 CLASSIFIERS: dict[str, Source] = {
     "cifar10": _ours("cifar10", "ten classes, 32 × 32 pixels"),
+    "cifar10-preact": _ours("cifar10-preact", "the same classes, a pre-activation ResNet-20"),
     "cifar10-on-reconstructions": _ours(
-        "cifar10-on-reconstructions", "the same, tuned to what the purifying codec makes of pictures"
+        "cifar10-on-reconstructions", "cifar10, tuned to what the purifying codec makes of pictures"
     ),
     "imagenet": theirs(
         "EfficientNet-Lite0, 1,000 classes, 224 × 224 pixels", imagenet.lite0_config, imagenet.lite0_tensors

@@ -369,6 +369,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--force", action="store_true", help="replace even better weights")
     group.add_argument("--on-reconstructions", action="store_true",
                        help="with --train classifier: on what the codec makes of the pictures")  # fmt: skip
+    group.add_argument("--arch", dest="set", action="append", type="arch={}".format, metavar="NAME",
+                       help="with --train classifier: resnet9 or preact-resnet20")  # fmt: skip
     group.add_argument("--set", action="append", metavar="NAME=VALUE",
                        help="a setting of the recipe, e.g. guide=0 (see model/recipes)")  # fmt: skip
 
@@ -406,7 +408,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     started = time.monotonic()
     device = choose_device(args.device)
     kind = TASKS[task_name(args)]
-    out = (args.out or WEIGHTS / kind.default_out).resolve()
+    out = (args.out or WEIGHTS / kind.folder(args.set or ())).resolve()
     path = REPOSITORY / "runs" / out.name / "checkpoint.safetensors"
     _check_out(out, path.parent)
     train, test = load_split(args.data, "train"), load_split(args.data, "test")

@@ -148,7 +148,7 @@ def record(defence: str, attack: str, right: str, **changes: object) -> Record:
 
 @pytest.fixture
 def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefend) -> Path:
-    """What recipes start from, in a folder: tiny codecs, and a tiny classifier of the dataset's classes."""
+    """What recipes start from, in a folder: tiny codecs, and tiny classifiers of the dataset's classes."""
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
     for module in (checkpoint, classifiers, classifier_recipe):
         monkeypatch.setattr(module, "WEIGHTS", tmp_path)
@@ -156,7 +156,8 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefe
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)
     config = ClassifierConfig("tiny", ("blue", "red"), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    Classifier(config).save_pretrained(tmp_path / "cifar10")
+    for name in ("cifar10", "cifar10-preact"):
+        Classifier(config).save_pretrained(tmp_path / name)
     return tmp_path
 
 

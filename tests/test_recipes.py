@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_purifying_shows_noisy_pictures_and_drops_planes(tiny_weights, data):
     assert step.loss.item() == pytest.approx(error.item() + 0.2 * step.shown["guidance"].item(), rel=1e-4)
     step.loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in task.model.parameters())
-    assert all(p.grad is None for p in task.guide.parameters())
+    assert all(p.grad is None for p in task.guides.parameters())
 
 
 def test_the_target_of_purifying_is_the_clean_picture(tiny_weights, data):
@@ -154,13 +155,23 @@ def test_the_guide_has_the_weight_that_it_is_given(tiny_weights, data):
     assert strong.loss.item() == pytest.approx(error + 3 * strong.shown["guidance"].item(), rel=1e-4)
 
 
+def test_the_divergence_is_the_mean_of_the_guides(tiny_weights, data):
+    def guidance(guides: str) -> float:
+        _, step, _, _ = purify_step(data, f"guides={guides}", "guide_noise=0")
+        return step.shown["guidance"].item()
+
+    one, other = guidance("cifar10"), guidance(str(tiny_weights / "cifar10-preact"))
+    assert one != pytest.approx(other, rel=1e-3)
+    assert guidance("cifar10,cifar10-preact") == pytest.approx((one + other) / 2, rel=1e-4)
+
+
 def test_the_guide_looks_through_noise_where_it_is_told_to(tiny_weights, data):
     def looked_at(*settings: str) -> tuple[torch.Tensor, torch.Tensor]:
         """What the guide was shown to answer for, and the reconstructions."""
         torch.manual_seed(0)
         task = PurifyTask(data, settings)
         looks, made = [], []
-        task.guide.register_forward_pre_hook(lambda _, inputs: looks.append(inputs[0].detach()))
+        task.guides[0].register_forward_pre_hook(lambda _, inputs: looks.append(inputs[0].detach()))
         task.model.register_forward_hook(lambda *args: made.append(args[2].detach()))
         step = task.step(data.images, data.labels, 0.5, torch.Generator().manual_seed(0))
         step.loss.backward()
@@ -198,6 +209,23 @@ def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data
         assert typical == pytest.approx(80, rel=0.02)
 
 
+def test_several_starts_have_a_mean_and_the_record_of_the_last(tiny_weights, data):
+    torch.manual_seed(7)
+    for name, config in (("other", TINY_CODEC), ("wider", replace(TINY_CODEC, com_widths=(16, 12)))):
+        ComDefend(config).save_pretrained(tiny_weights / name)
+    (tiny_weights / "other" / "history.json").write_text('{"steps": 5}')
+    one, other = "comdefend-cifar10", str(tiny_weights / "other")
+    task = PurifyTask(data, [f"start={one},{other}"])
+    parts = [PurifyTask(data, [f"start={name}"]).model for name in (one, other)]
+    for name, parameter in task.model.named_parameters():
+        wanted = (parts[0].get_parameter(name) + parts[1].get_parameter(name)) / 2
+        assert torch.allclose(parameter, wanted, atol=1e-5), name
+        assert parameter.requires_grad
+    assert task.before == {"steps": 5}
+    with pytest.raises(SettingError, match="must be of one shape"):
+        PurifyTask(data, [f"start={one},{tiny_weights / 'wider'}"])
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -206,6 +234,7 @@ def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data
         ("guide=much", "guide must be a number, got 'much'"),
         ("guide_noise=2", "a guide_noise from 0 to 1"),
         ("guide_noise=-0.1", "a guide_noise from 0 to 1"),
+        ("guides=,", "guides must name at least one classifier"),
         ("shapes=white,square", "shapes of white, blurred, signs, ghosts, not square"),
     ],
 )
@@ -219,9 +248,11 @@ def test_noise_without_a_shape_is_refused(tiny_weights, data):
         purify_step(data, "shapes=")
 
 
-@pytest.mark.parametrize("kind", [CodecTask, ClassifierTask, ReconstructionsTask])
-def test_recipes_without_settings_refuse_them(tiny_weights, data, kind):
-    with pytest.raises(SettingError, match="it has: none"):
+@pytest.mark.parametrize(
+    ("kind", "known"), [(CodecTask, "none"), (ClassifierTask, "arch"), (ReconstructionsTask, "arch")]
+)
+def test_settings_that_a_recipe_lacks_are_refused(tiny_weights, data, kind, known):
+    with pytest.raises(SettingError, match=f"it has: {known}"):
         kind(data, ["salt=1"])
 
 
@@ -304,7 +335,7 @@ def test_scaling_the_last_layer_flips_no_bit_of_the_shipped_codec(data):
     assert torch.equal(task.model.compress(x), shipped.compress(x))
     assert not torch.allclose(task.model.logits(x), logits, rtol=0.05)
     assert task.model.config.surrogate_width == 80
-    assert all(not p.requires_grad for p in task.guide.parameters())
+    assert all(not p.requires_grad for p in task.guides.parameters())
 
 
 def test_purifying_is_scored_by_the_guides_answers(tiny_weights, data):
@@ -313,10 +344,10 @@ def test_purifying_is_scored_by_the_guides_answers(tiny_weights, data):
     x = to_float(data.images)
     with torch.no_grad():
         figures = task.evaluate(task.model, data)
-        answers = task.guide(x).argmax(1)
         x_hat = task.model(x)
-        held = (task.guide(x_hat).argmax(1) == answers).float().mean().item()
-    assert figures["clean_agreement"] == pytest.approx(held)
+        held = [(guide(x_hat).argmax(1) == guide(x).argmax(1)).float().mean() for guide in task.guides]
+    assert len(held) == 2
+    assert figures["clean_agreement"] == pytest.approx(torch.stack(held).mean().item())
     assert figures["psnr_db"] == pytest.approx(psnr(x, x_hat).mean().item(), abs=1e-3)
     assert 0 <= figures["agreement"] <= 1
     assert task.score in figures
@@ -370,6 +401,20 @@ def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
         found = task.evaluate(task.model, data)["accuracy"]
         wanted = (task.model(codec(to_float(data.images))).argmax(1) == data.labels).float().mean().item()
     assert found == pytest.approx(wanted)
+
+
+def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data):
+    asked = ["arch=preact-resnet20"]
+    assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
+    assert ClassifierTask.spelled_out([]) == ("arch=resnet9",)
+    assert [ClassifierTask.folder(given) for given in ([], asked)] == ["cifar10", "cifar10-preact"]
+    assert ReconstructionsTask.folder(asked) == "cifar10-preact-on-reconstructions"
+    saved = Classifier.from_pretrained(tiny_weights / "cifar10-preact")
+    other = Classifier.from_pretrained(tiny_weights / "cifar10")
+    assert not torch.equal(saved.net[0].weight, other.net[0].weight)
+    assert torch.equal(ReconstructionsTask(data, asked).model.net[0].weight, saved.net[0].weight)
+    with pytest.raises(SettingError, match="resnet9 or preact-resnet20, got 'efficientnet-lite0'"):
+        ClassifierTask(data, ["arch=efficientnet-lite0"])
 
 
 def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):

@@ -111,6 +111,13 @@ def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny
     assert "the recipe 'purify' has no setting 'salt=1'; it has: start" in capsys.readouterr().err
 
 
+def test_arch_is_for_classifiers_and_names_one_that_is_trained_here(dataset, tmp_path, tiny_weights, capsys):
+    assert main(options(dataset, tmp_path / "c", "--arch", "vgg", what="classifier")) == 1
+    assert "error: arch must be resnet9 or preact-resnet20, got 'vgg'" in capsys.readouterr().err
+    assert main(options(dataset, tmp_path / "c", "--arch", "resnet9", what="purify")) == 1
+    assert "'purify' has no setting 'arch=resnet9'" in capsys.readouterr().err
+
+
 def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, tmp_path, tiny_weights):
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(options(dataset, first, "--epochs", "1", "--set", "dropout=0.1", what="purify")) == 0

@@ -104,6 +104,19 @@ def test_purifying_pays_where_it_should():
         assert left["comdefend-cifar10-purify", attack] > left["comdefend-cifar10", attack] + 0.1
 
 
+def test_purifying_helps_a_classifier_that_it_was_not_trained_with():
+    """Before somebody else's ResNet-20, grey-box at 8/255: what new weights must not fall behind."""
+    left = {
+        (c["defence"], c["attack"]): c["accuracy"]
+        for c in evaluate.published()["resnet20"]["cells"]
+        if c["attack"] == "clean" or (c["threat_model"] == "grey-box" and c["epsilon"] == 8)
+    }
+    codec = "comdefend-cifar10-purify"
+    assert left["none", "clean"] - left[codec, "clean"] <= 0.04
+    assert left[codec, "FGSM"] >= 0.55
+    assert left[codec, "BIM"] >= 0.65
+
+
 @pytest.mark.parametrize("name", CODECS)
 def test_the_surrogate_is_not_saturated(examples, name):
     """Masked gradients would make the adaptive attacker look weak."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,38 +13,53 @@ from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import wilson_interval
-from model.recipes.task import Stage, Step, Task
+from model.recipes.task import SettingError, Stage, Step, Task
+
+FOLDERS = {"resnet9": "cifar10", "preact-resnet20": "cifar10-preact"}
+"""Those of :data:`model.classifiers.ARCHITECTURES` that are trained here, and where their weights lie."""
 
 
 class ClassifierTask(Task):
     """A small ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum."""
 
     name = "classifier"
-    default_out = "cifar10"
     batch_size = 128
     learning_rate = 0.1
     epochs = 30
     score = "accuracy"
     max_grad_norm = math.inf
     stages = (Stage(1.0, 32),)
-    arch = "resnet9"
+    settings = {"arch": "resnet9"}  # noqa: RUF012 - a ClassVar of the base class
+    """``arch``: the network, one of ``FOLDERS``."""
+    suffix = ""
+    """Of the weights' folder."""
     padding = 4
     label_smoothing = 0.1
     weight_decay = 5e-4
     model: Classifier
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        self.chosen(settings)  # there are none to choose
         pixels = data.every(10_000).images.double() / 255
         self.model = Classifier(
             ClassifierConfig(
-                arch=self.arch,
+                arch=self.chosen(settings)["arch"],
                 classes=data.classes,
                 image_size=data.images.shape[-1],
                 mean=tuple(round(v, 4) for v in pixels.mean((0, 2, 3)).tolist()),
                 std=tuple(round(v, 4) for v in pixels.std((0, 2, 3)).tolist()),
             )
         )
+
+    @classmethod
+    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
+        found = super().chosen(settings)
+        if found["arch"] not in FOLDERS:
+            raise SettingError(f"arch must be {' or '.join(FOLDERS)}, got {found['arch']!r}")
+        return found
+
+    @classmethod
+    def folder(cls, settings: Collection[str]) -> str:
+        return FOLDERS[cls.chosen(settings)["arch"]] + cls.suffix
 
     def floor(self) -> float:
         return 1.5 / len(self.model.classes)
@@ -81,7 +97,7 @@ class ReconstructionsTask(ClassifierTask):
     """
 
     name = "classifier-on-reconstructions"
-    default_out = "cifar10-on-reconstructions"
+    suffix = "-on-reconstructions"
     learning_rate = 0.02
     epochs = 2
     test_images = 2000
@@ -89,7 +105,7 @@ class ReconstructionsTask(ClassifierTask):
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
         super().__init__(data, settings)
-        trained = Classifier.from_pretrained(WEIGHTS / ClassifierTask.default_out)
+        trained = Classifier.from_pretrained(WEIGHTS / ClassifierTask.folder(settings))
         if trained.classes == data.classes:
             self.model = trained
         codec = ComDefend.from_pretrained(WEIGHTS / self.codec_name).requires_grad_(False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model import checkpoint
-from model.classifiers import load_classifier
+from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
@@ -43,6 +43,25 @@ SHAPES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
 """Noise of unit deviation for pictures (B,3,H,W), from white noise of that shape."""
 
 
+def mean_of(codecs: list[ComDefend]) -> ComDefend:
+    """The first codec, with the mean of all their weights.
+
+    Of use where each came of the one before: the mean keeps what each of the last runs was for (Wortsman et
+    al., "Model soups", ICML 2022). Codecs trained from different starts have no mean worth having.
+
+    Raises:
+        SettingError: the codecs are not of one shape.
+    """
+    first, *others = codecs
+    if any(other.config != first.config for other in others):
+        raise SettingError("the codecs to start from must be of one shape, to have a mean")
+    with torch.no_grad():
+        for name, parameter in first.named_parameters():
+            each: list[Tensor] = [codec.get_parameter(name) for codec in codecs]
+            parameter.copy_(torch.stack(each).mean(0))
+    return first
+
+
 class PurifyTask(CodecTask):
     """Noisy pictures in, clean pictures out that mean the same.
 
@@ -53,9 +72,10 @@ class PurifyTask(CodecTask):
       al., NeurIPS 2020). With weak noise among the strong the codec learns to tell the two apart, and
       to keep what is as weak as a perturbation. White noise serves as well as other shapes (blurred, signs
       as FGSM leaves them, ghosts of other pictures), which can be asked for, too;
-    - a guide: the reconstruction must mean to a frozen classifier what the clean picture means (the
-      Kullback-Leibler divergence of its answers), since a squared error alone blurs what matters;
-    - noise between the codec and its guide, which no classifier of clean pictures is used to: what a picture
+    - guides: the reconstruction must mean to frozen classifiers what the clean picture means (the
+      Kullback-Leibler divergence of their answers), since a squared error alone blurs what matters. With two
+      of different architecture the codec learns less of what only one of them sees;
+    - noise between the codec and its guides, which no classifier of clean pictures is used to: what a picture
       means must be in it clearly enough to survive that, and so survives what is left of a perturbation.
       It costs little clean accuracy or none, and brings more than that under attack;
     - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
@@ -81,14 +101,17 @@ class PurifyTask(CodecTask):
         "weakest": 0.1,
         "strongest": 0.2,
         "shapes": "white",
+        "guides": "cifar10,cifar10-preact",
         "guide": 0.2,
         "guide_noise": 0.1,
         "dropout": 0.0,
     }
-    """``start``: the codec at the beginning (name or folder; empty: untrained). ``weakest``, ``strongest``:
-    standard deviation of the noise, drawn for each picture, pictures in [0,1]. ``shapes``: of the noise.
-    ``guide``: weight of the divergence. ``guide_noise``: greatest standard deviation of the noise between
-    codec and guide. ``dropout``: share of pictures that lose planes."""
+    """``start``: the codec at the beginning (name or folder; several, with commas: the mean of their weights,
+    and the record of the last is kept; empty: untrained). ``weakest``, ``strongest``: standard deviation of
+    the noise, drawn for each picture, pictures in [0,1]. ``shapes``: of the noise.
+    ``guides``: the classifiers (names or folders). ``guide``: weight of the mean of their divergences.
+    ``guide_noise``: greatest standard deviation of the noise between codec and guides. ``dropout``: share of
+    pictures that lose planes."""
     width = 80.0
     """Of the straight-through gradient, and the logits' median magnitude at the start."""
     padding = 2
@@ -112,19 +135,29 @@ class PurifyTask(CodecTask):
                 "0 <= weakest <= strongest <= 1, a dropout and a guide_noise from 0 to 1 and a guide >= 0 "
                 "are wanted"
             )
-        start = self.chosen_settings["start"]
-        codec = ComDefend.from_pretrained(start) if start else ComDefend(CodecConfig())
-        if start:
-            history = (checkpoint.find_folder(start) or Path(start)) / "history.json"
+        starts = [name for name in self.chosen_settings["start"].split(",") if name]
+        if starts:
+            history = (checkpoint.find_folder(starts[-1]) or Path(starts[-1])) / "history.json"
             self.before = checkpoint.read_json(history) if history.is_file() else None
+        codecs = [ComDefend.from_pretrained(name) for name in starts] or [ComDefend(CodecConfig())]
+        x = to_float(data.every(200).images)
+        for each in codecs:
+            self.rescale(each, x)
+        codec = mean_of(codecs)
+        self.model = codec.train()
+        names = [name for name in self.chosen_settings["guides"].split(",") if name]
+        if not names:
+            raise SettingError("guides must name at least one classifier")
+        self.guides = nn.ModuleList(Classifier.from_pretrained(name) for name in names).requires_grad_(False)
+
+    def rescale(self, codec: ComDefend, x: Tensor) -> None:
+        """Give the codec the gradient's width, and logits to match on pictures (B,3,H,W); flips no bit."""
         codec.config = replace(codec.config, surrogate_width=self.width)
         last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
         with torch.no_grad():
-            typical = codec.logits(to_float(data.every(200).images)).abs().flatten()[: 2**22].median()
+            typical = codec.logits(x).abs().flatten()[: 2**22].median()
             for parameter in last.parameters():
                 parameter.mul_(self.width / typical)
-        self.model = codec.train()
-        self.guide = load_classifier("cifar10").requires_grad_(False)
 
     def floor(self) -> float:
         return 0.3
@@ -155,37 +188,43 @@ class PurifyTask(CodecTask):
         strength.uniform_(0, self.chosen_settings["guide_noise"], generator=generator)
         return x_hat + strength * torch.empty_like(x_hat).normal_(generator=generator)
 
+    def guidance(self, x: Tensor, seen: Tensor) -> Tensor:
+        """How far the guides' answers to ``seen`` are from those to ``x``, both (B,3,H,W); mean, in nats."""
+        divergences = []
+        for guide in self.guides.to(x.device):
+            with torch.no_grad():
+                wanted = guide(x).float().softmax(1)
+            answer = guide(seen).float().log_softmax(1)
+            divergences.append(nn.functional.kl_div(answer, wanted, reduction="batchmean"))
+        return torch.stack(divergences).mean()
+
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
         x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
         error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         if self.chosen_settings["guide"]:
-            guide = self.guide.to(x.device)
-            with torch.no_grad():
-                wanted = guide(x).float().softmax(1)
-            answer = guide(self.seen(x_hat, generator)).float().log_softmax(1)
-            guidance = nn.functional.kl_div(answer, wanted, reduction="batchmean")
+            guidance = self.guidance(x, self.seen(x_hat, generator))
             loss = error + self.chosen_settings["guide"] * guidance
             shown["guidance"] = guidance.detach()
         return Step(loss, shown)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
-        """Fidelity on clean pictures, and how often the guide's answer survives noise and codec.
+        """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
 
-        ``agreement`` is the share of noisy pictures whose reconstruction means to the guide what the clean
-        picture means; ``clean_agreement`` is that of clean ones.
+        ``agreement`` is the share of noisy pictures whose reconstruction means to a guide what the clean
+        picture means, the mean of the guides; ``clean_agreement`` is that of clean ones.
         """
-        guide = self.guide.to(data.images.device).eval()
+        guides = self.guides.to(data.images.device).eval()
         generator = torch.Generator(data.images.device).manual_seed(0)
         means = Means()
         for x, _ in data.batches(250):
-            answers = guide(x).argmax(1)
             x_hat, purified = model(x), model(self.disturbed(x, generator))
-            means.add(
-                psnr_db=psnr(x, x_hat),
-                ssim=ssim(x, x_hat),
-                agreement=guide(purified).argmax(1) == answers,
-                clean_agreement=guide(x_hat).argmax(1) == answers,
-            )
+            means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
+            for guide in guides:
+                answers = guide(x).argmax(1)
+                means.add(
+                    agreement=guide(purified).argmax(1) == answers,
+                    clean_agreement=guide(x_hat).argmax(1) == answers,
+                )
         return means.result()

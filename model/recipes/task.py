@@ -57,6 +57,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     default_out: ClassVar[str]
+    """The folder under ``weights/``, where :meth:`folder` does not say otherwise."""
     batch_size: ClassVar[int]
     learning_rate: ClassVar[float]
     epochs: ClassVar[int]
@@ -103,6 +104,11 @@ class Task(ABC):
     def spelled_out(cls, settings: Collection[str]) -> tuple[str, ...]:
         """All of :meth:`chosen`, "name=value" by name: a run's record outlives the recipe's defaults."""
         return tuple(f"{name}={value}" for name, value in sorted(cls.chosen(settings).items()))
+
+    @classmethod
+    def folder(cls, settings: Collection[str]) -> str:  # noqa: ARG003 - not every task has a choice
+        """The folder under ``weights/`` for what is trained with these settings."""
+        return cls.default_out
 
     @abstractmethod
     def floor(self) -> float:
