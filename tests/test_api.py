@@ -154,7 +154,8 @@ def test_scenarios(client):
         "epsilon": 4, "steps": 10, "target": None, "seed": 0, "planes": None,
     }  # fmt: skip
     assert {name: len(classes) for name, classes in choices["classifiers"].items()} == {
-        "cifar10": 10, "cifar10-on-reconstructions": 10, "imagenet": 1000, "imagenet-resnet50": 1000
+        "cifar10": 10, "cifar10-preact": 10, "cifar10-on-reconstructions": 10, "imagenet": 1000,
+        "imagenet-resnet50": 1000,
     }  # fmt: skip
 
 
