@@ -73,8 +73,8 @@ class PurifyTask(CodecTask):
       to keep what is as weak as a perturbation. White noise serves as well as other shapes (blurred, signs
       as FGSM leaves them, ghosts of other pictures), which can be asked for, too;
     - guides: the reconstruction must mean to frozen classifiers what the clean picture means (the
-      Kullback-Leibler divergence of their answers), since a squared error alone blurs what matters. With two
-      of different architecture the codec learns less of what only one of them sees;
+      Kullback-Leibler divergence of their answers), since a squared error alone blurs what matters. In long
+      training, with two of different architecture the codec learns less of what only one of them sees;
     - noise between the codec and its guides, which no classifier of clean pictures is used to: what a picture
       means must be in it clearly enough to survive that, and so survives what is left of a perturbation.
       It costs little clean accuracy or none, and brings more than that under attack;
