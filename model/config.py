@@ -4,6 +4,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 
+def words(text: str) -> list[str]:
+    """The parts of a list in one word, "a,b"."""
+    return [word for word in text.split(",") if word]
+
+
 class ConfigError(ValueError):
     """A configuration has an unknown, missing or impossible entry; the message names it."""
 

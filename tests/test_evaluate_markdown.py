@@ -247,3 +247,10 @@ def test_a_report_of_hardly_anything_can_be_read(report):
     assert "| no defence (`none`) | 90.0 |" in markdown(few)
     nothing = few | {"cells": []}
     assert "(1 parts): all." in markdown(nothing)
+
+
+def test_a_cell_of_a_few_pictures_stands_for_no_row(report):
+    """Attacks that some pictures got alone come in any order with those that all pictures got."""
+    whole = table(report)
+    report["cells"].insert(0, cell("none", "FGSM", 8.0, "white-box", 0.9, images=10))
+    assert table(report) == whole

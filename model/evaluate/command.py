@@ -17,6 +17,7 @@ from model import checkpoint, imagenet
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, MAX_EPSILON, MIN_EPSILON, AttackError
 from model.checkpoint import REPOSITORY, WeightsError
 from model.classifiers import UnknownClassifierError, find_classifier, load_classifier
+from model.config import words
 from model.data import DataError, ImageSet, evenly_spaced, load_folder, load_split, to_float
 from model.defences import UnknownDefenceError
 from model.device import DeviceError, choose_device, device_name
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--few-images", type=positive(int),
                        help="how many of these get the strongest attacks one by one")  # fmt: skip
     group.add_argument("--classifier", default="cifar10", help="by name (default: cifar10)")
-    group.add_argument("--defences", type=_words, metavar="A,B",
+    group.add_argument("--defences", type=words, metavar="A,B",
                        help="names, folders, NAME:PLANES, NAME@CLASSIFIER (default: all known)")  # fmt: skip
     group.add_argument("--authors", type=Path, metavar="FILE",
                        help="safetensors file with the authors' weights, the defence 'authors'")  # fmt: skip
@@ -75,12 +76,8 @@ def _count(text: str) -> int:
     return value
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
-
-
 def _attacks(text: str) -> tuple[str, ...]:
-    for name in (names := tuple(_words(text))):
+    for name in (names := tuple(words(text))):
         if name not in ATTACKS | EVALUATION_ATTACKS:
             known = ", ".join(ATTACKS | EVALUATION_ATTACKS)
             raise argparse.ArgumentTypeError(f"no attack is called {name!r}; choose from {known}")
@@ -88,7 +85,7 @@ def _attacks(text: str) -> tuple[str, ...]:
 
 
 def _epsilons(text: str) -> tuple[float, ...]:
-    values = tuple(positive(float)(number) for number in _words(text))
+    values = tuple(positive(float)(number) for number in words(text))
     if not values or not all(MIN_EPSILON <= value <= MAX_EPSILON for value in values):
         raise argparse.ArgumentTypeError(f"strengths are from {MIN_EPSILON:g} to {MAX_EPSILON:g}, got {text}")
     return values

@@ -26,8 +26,9 @@ def percent(cell: Cell | None) -> str:
 
 
 def find(cells: list[Cell], **wanted: object) -> Cell | None:
-    """The first cell with these values."""
-    return next((c for c in cells if all(c.get(k) == v for k, v in wanted.items())), None)
+    """The cell with these values; of several the one on the most pictures, since some attacks come twice."""
+    found = (c for c in cells if all(c.get(k) == v for k, v in wanted.items()))
+    return max(found, key=lambda cell: cell["images"], default=None)
 
 
 def strengths(report: Report) -> list[float]:
@@ -137,8 +138,7 @@ def _tried(report: Report) -> str:
 
 def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:
     """The cell of pictures that were made against the classifier alone."""
-    found = (c for c in cells if c["attack"] == attack and c["threat_model"] in ALIKE)
-    return next((c for c in found if c["epsilon"] == epsilon), None)
+    return find([c for c in cells if c["threat_model"] in ALIKE], attack=attack, epsilon=epsilon)
 
 
 def markdown(report: Report) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model import checkpoint
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
-from model.config import CodecConfig
+from model.config import CodecConfig, words
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import Means, psnr, ssim
 from model.recipes.codec import CodecTask
@@ -80,7 +80,7 @@ class PurifyTask(CodecTask):
       It costs little clean accuracy or none, and brings more than that under attack;
     - nested dropout (Rippel, Gelbart and Adams, ICML 2014): some pictures lose their code's planes from a
       random one on, so that any number of planes makes a picture. It slows all else down, and is best left
-      to short last runs.
+      to the last runs.
 
     The code is hard throughout, with a straight-through gradient, and without noise of its own. The paper's
     loss leaves logits far too large for that, so the last layer of ComCNN starts scaled to the gradient's
@@ -118,7 +118,7 @@ class PurifyTask(CodecTask):
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
         self.chosen_settings = self.chosen(settings)
-        self.shapes = [shape for shape in self.chosen_settings["shapes"].split(",") if shape]
+        self.shapes = words(self.chosen_settings["shapes"])
         unknown = [shape for shape in self.shapes if shape not in SHAPES]
         if unknown or not self.shapes:
             raise SettingError(f"noise has shapes of {', '.join(SHAPES)}, not {', '.join(unknown) or 'none'}")
@@ -135,7 +135,7 @@ class PurifyTask(CodecTask):
                 "0 <= weakest <= strongest <= 1, a dropout and a guide_noise from 0 to 1 and a guide >= 0 "
                 "are wanted"
             )
-        starts = [name for name in self.chosen_settings["start"].split(",") if name]
+        starts = words(self.chosen_settings["start"])
         if starts:
             history = (checkpoint.find_folder(starts[-1]) or Path(starts[-1])) / "history.json"
             self.before = checkpoint.read_json(history) if history.is_file() else None
@@ -145,7 +145,7 @@ class PurifyTask(CodecTask):
             self.rescale(each, x)
         codec = mean_of(codecs)
         self.model = codec.train()
-        names = [name for name in self.chosen_settings["guides"].split(",") if name]
+        names = words(self.chosen_settings["guides"])
         if not names:
             raise SettingError("guides must name at least one classifier")
         self.guides = nn.ModuleList(Classifier.from_pretrained(name) for name in names).requires_grad_(False)
