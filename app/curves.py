@@ -2,46 +2,20 @@
 
 import hashlib
 import html
-import io
 import re
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
-INK, PAPER = "#000000", "#ffffff"
-"""Drawn in these colours, and shown in the page's: ``currentColor``, and nothing."""
+from model import curve
+from model.checkpoint import read_json
+from model.curve import INK, PAPER
 
 
-SCORES = {
-    "agreement": "agreement under noise",
-    "psnr_db": "PSNR with hard codes, dB",
-    "accuracy": "accuracy",
-}
-"""What a run was scored by, and how the axis is called."""
-
-
-def training(record: dict[str, Any]) -> str:
-    """The score on the test pictures over the epochs of a run; nothing of a run with a single test."""
-    epochs = record["epochs"]
-    if len(epochs) < 2:
+def training(folder: Path) -> str:
+    """The training curve of a model in a folder; nothing of one with a single test."""
+    path = folder / curve.FILE
+    if not path.is_file():
         return ""
-    score = next(name for name in SCORES if name in epochs[0])
-    figure = Figure(figsize=(4.6, 2.4), layout="constrained")
-    panel = figure.subplots()
-    panel.plot([epoch["epoch"] for epoch in epochs], [epoch[score] for epoch in epochs],
-               color="#3b82f6", marker="o", markersize=4)  # fmt: skip
-    panel.set_xlabel("epoch")
-    panel.set_ylabel(SCORES[score])
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9)
-    panel.grid(alpha=0.2, color=INK)
-    first, last = epochs[0][score], epochs[-1][score]
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none"}):  # text stays text
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return inline(buffer.getvalue(), f"From {first:.3g} after the first epoch to {last:.3g} at the end.")
+    return inline(path.read_text(encoding="utf-8"), curve.summary(read_json(folder / "history.json")))
 
 
 ALTS = {
@@ -60,7 +34,7 @@ def of_report(folder: Path) -> str:
 
 
 def inline(text: str, alt: str) -> str:
-    """An SVG file of matplotlib's as a part of a page, in whose colours it is drawn."""
+    """An SVG file of matplotlib's as a part of a page, in whose colours it is shown: its own, and none."""
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "none")
     # Inline in a page, its style sheet and its ids would be the whole page's.
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)

@@ -11,7 +11,7 @@ from app.handlers import BOTH, READY, AttackView, Handlers
 from app.lab import AUTO, FAITHFUL, Lab, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
-from model.checkpoint import WEIGHTS, read_json
+from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
 from model.config import CodecConfig
@@ -347,7 +347,7 @@ def _explanations(lab: Lab) -> None:
             gr.Markdown(f"## Where it fails\n{FAILS}")
     for name, about in CODECS.items():
         with gr.Accordion(f"How the codec was trained: {name}, {about}", open=False):
-            gr.HTML(curves.training(read_json(WEIGHTS / name / "history.json")))
+            gr.HTML(curves.training(WEIGHTS / name))
             gr.Markdown(card_body(WEIGHTS / name))
 
 

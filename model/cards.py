@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from model import curve
 from model.config import ClassifierConfig, CodecConfig, Config
 
 CITATION = """```bibtex
@@ -19,64 +20,125 @@ CITATION = """```bibtex
 TITLE = "# "
 
 
+PURIFYING = (
+    " Trained to purify: noisy pictures in, clean pictures out that mean the same to classifiers; any number "
+    "of the code's planes may be dropped from the last one on. It started from the codec that the paper's "
+    "loss gave; no adversarial picture was used."
+)
+TUNED = (
+    " Tuned to the reconstructions of the codec `comdefend-cifar10-purify`, from the weights of `cifar10`; "
+    "its accuracy is on reconstructions, too."
+)
+ADVERSARIAL = {
+    "adversarial": " Trained on adversarial pictures, without a codec.",
+    "robust": " Codec and classifier (`comdefend-cifar10-robust`, `cifar10-robust`) were trained together, "
+    "on adversarial pictures of an attacker who knows both; the figures are those of the two together.",
+}
+CAUTIONS = {
+    "codec": "No attacker is involved in these figures: accuracy under attack is in the report of the "
+    "evaluation. An attacker who knows the codec and differentiates through it (adaptive) is not stopped by "
+    "it.",
+    "classifier": "Without a defence, this classifier falls to every white-box attack.",
+    "adversarial": "PGD is not the strongest attack, so its figure is an upper bound of what an attacker "
+    "leaves: stronger ones are in the report of the evaluation.",
+}
+
+
+class Words(NamedTuple):
+    """What a card says of a kind of model."""
+
+    title: str
+    task: str
+    tags: tuple[str, ...]
+    what: str
+    scores: list[tuple[str, str]]
+    caution: str
+
+
 def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
-    """Write ``README.md`` of a model folder from ``history.json``'s content."""
+    """Write ``README.md`` of a model folder, and the training curve that it shows, from ``history.json``."""
     (folder / "README.md").write_text(card(config, record), encoding="utf-8")
+    curve.write(folder, record)
+
+
+def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
+    test = record["test"]
+    what = (
+        f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.planes} bits "
+        f"per pixel and back. {record['parameters']:,} parameters."
+    )
+    scores = []
+    if "psnr_db" in test:
+        scores += [
+            ("PSNR of the reconstruction, hard codes, mean of per-image values", f"{test['psnr_db']:.2f} dB"),
+            ("SSIM of the reconstruction, hard codes", f"{test['ssim']:.4f}"),
+        ]
+    if "agreement" in test:
+        what += PURIFYING
+        scores += [
+            ("Reconstructions of noisy pictures that mean to a guide what the clean ones mean",
+             f"{test['agreement']:.1%}"),
+            ("The same, of clean pictures", f"{test['clean_agreement']:.1%}"),
+        ]  # fmt: skip
+    tags = ("adversarial-robustness", "image-compression")
+    return Words("ComDefend codec", "image-to-image", tags, what, scores, CAUTIONS["codec"])
+
+
+def _classifier_words(config: ClassifierConfig, record: dict[str, Any]) -> Words:
+    what = (
+        f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes)} "
+        f"classes ({', '.join(config.classes)}). {record['parameters']:,} parameters. "
+        f"It takes RGB in [0,1] and normalises inside."
+    )
+    what += TUNED if record["recipe"]["task"] == "classifier-on-reconstructions" else ""
+    tags = ("image-classification",)
+    return Words(f"{config.arch} classifier", "image-classification", tags, what, [], CAUTIONS["classifier"])
+
+
+def _words(config: Config, record: dict[str, Any]) -> Words:
+    if isinstance(config, CodecConfig):
+        words = _codec_words(config, record)
+    elif isinstance(config, ClassifierConfig):
+        words = _classifier_words(config, record)
+    else:
+        raise TypeError(f"no card for {type(config).__name__}")
+    test, task = record["test"], record["recipe"]["task"]
+    scores = [*words.scores]
+    for name, about in (
+        ("accuracy", "Clean accuracy (no attacker)"),
+        ("robust_accuracy", "Accuracy under PGD, 20 steps, by an attacker who knows all (adaptive)"),
+    ):
+        if name in test:
+            interval = f"{test[f'{name}_low']:.2%} to {test[f'{name}_high']:.2%}"
+            scores.append((about, f"{test[name]:.2%} (95 % interval {interval})"))
+    if task not in ADVERSARIAL:
+        return words._replace(scores=scores)
+    return words._replace(scores=scores, what=words.what + ADVERSARIAL[task], caution=CAUTIONS["adversarial"])
+
+
+def _chosen(record: dict[str, Any]) -> str:
+    """Which weights of the run these are."""
+    if held_out := record.get("held_out"):
+        return (
+            f"These are the weights of the epoch that stood best against PGD on {held_out:,} training "
+            f"pictures held out of the training."
+        )
+    return "These are the run's last weights, not its best on the test pictures."
+
+
+def _curve(record: dict[str, Any]) -> str:
+    """Where the training curve is."""
+    if not curve.worth_drawing(record):
+        return "Its figures are in `history.json`."
+    shown = f"![{curve.summary(record)}]({curve.FILE})"
+    return f"The training curve, whose figures are in `history.json`:\n\n{shown}"
 
 
 def card(config: Config, record: dict[str, Any]) -> str:
     """A model card, as text."""
-    recipe, test = record["recipe"], record["test"]
-    if isinstance(config, CodecConfig):
-        title = "ComDefend codec"
-        task, tags = "image-to-image", ["adversarial-robustness", "image-compression"]
-        what = (
-            f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.planes} bits "
-            f"per pixel and back. {record['parameters']:,} parameters."
-        )
-        scores = [
-            ("PSNR of the reconstruction, hard codes, mean of per-image values",
-             f"{test['psnr_db']:.2f} dB"),
-            ("SSIM of the reconstruction, hard codes", f"{test['ssim']:.4f}"),
-        ]  # fmt: skip
-        if "agreement" in test:
-            what += (
-                " Trained to purify: noisy pictures in, clean pictures out that mean the same to "
-                "classifiers; any number of the code's planes may be dropped from the last one on. "
-                "It started from the codec that the paper's loss gave; no adversarial picture was used."
-            )
-            scores += [
-                ("Reconstructions of noisy pictures that mean to a guide what the clean ones mean",
-                 f"{test['agreement']:.1%}"),
-                ("The same, of clean pictures", f"{test['clean_agreement']:.1%}"),
-            ]  # fmt: skip
-        caution = (
-            "No attacker is involved in these figures: accuracy under attack is in the report of the "
-            "evaluation. An attacker who knows the codec and differentiates through it (adaptive) is not "
-            "stopped by it."
-        )
-    elif isinstance(config, ClassifierConfig):
-        title = f"{config.arch} classifier"
-        task, tags = "image-classification", ["image-classification"]
-        what = (
-            f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes)} "
-            f"classes ({', '.join(config.classes)}). {record['parameters']:,} parameters. "
-            f"It takes RGB in [0,1] and normalises inside."
-        )
-        scores = [
-            ("Clean accuracy (no attacker)",
-             "{accuracy:.2%} (95 % interval {accuracy_low:.2%} to {accuracy_high:.2%})".format(**test)),
-        ]  # fmt: skip
-        if recipe["task"] == "classifier-on-reconstructions":
-            what += (
-                " Tuned to the reconstructions of the codec `comdefend-cifar10-purify`, from the weights of "
-                "`cifar10`; its accuracy is on reconstructions, too."
-            )
-        caution = "Without a defence, this classifier falls to every white-box attack."
-    else:
-        raise TypeError(f"no card for {type(config).__name__}")
-
-    rows = "\n".join(f"| {name} | {value} |" for name, value in scores)
+    recipe, words = record["recipe"], _words(config, record)
+    rows = "\n".join(f"| {name} | {value} |" for name, value in words.scores)
+    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
     epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
     earlier = "".join(
         f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
@@ -86,32 +148,31 @@ def card(config: Config, record: dict[str, Any]) -> str:
     return f"""---
 library_name: comdefend
 license: mit
-pipeline_tag: {task}
+pipeline_tag: {words.task}
 tags:
-{chr(10).join(f"- {tag}" for tag in tags)}
+{chr(10).join(f"- {tag}" for tag in words.tags)}
 ---
 
-{TITLE}{title}
+{TITLE}{words.title}
 
-{what}
+{words.what}
 
 | on {record["test_images"]:,} test pictures | |
 |---|---|
 {rows}
 
-{caution}
+{words.caution}
 
 ## Training
 
 - Data: {recipe["data"]}
 - Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
-- Time: {record["minutes"]:g} minutes on: {record["device"]}
+- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
 - Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
 - Settings: {_settings(record)}
 - Command: `{record["command"]}`{earlier}
 
-These are the run's last weights, not its best on the test pictures. The training curve is in
-`history.json`.
+{_chosen(record)} {_curve(record)}
 
 ## Citation
 
@@ -139,4 +200,5 @@ def card_body(folder: Path) -> str:
     *_, text = path.read_text(encoding="utf-8").partition(f"\n{TITLE}")
     _, _, body = text.partition("\n")
     body, *_ = body.partition("\n## Citation")
+    body = "\n".join(line for line in body.splitlines() if not line.startswith("!["))  # shown beside it
     return body.replace("## Training", "**Training**").strip()

@@ -263,13 +263,20 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def save_run(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save_run(
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> None:
     """Write all that a run needs to go on into one safetensors file, in one step.
 
     Args:
+        modules: by name, which has no dot.
         state: what is not a tensor (JSON values), kept in the file's metadata.
     """
-    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
     for index, entries in optimizer.state_dict()["state"].items():
         for name, value in entries.items():
             if value is not None:
@@ -287,11 +294,12 @@ def read_run_state(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} is damaged: it holds no state of a run") from error
 
 
-def load_run(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put the tensors of :func:`save_run` back into ``module`` and ``optimizer``."""
+def load_run(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Put the tensors of :func:`save_run` back into ``modules``, by name, and ``optimizer``."""
     tensors, _ = read_tensors(path)
-    model = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
-    load_tensors(module, model, path)
+    for prefix, module in modules.items():
+        own = {n.removeprefix(f"{prefix}."): t for n, t in tensors.items() if n.startswith(f"{prefix}.")}
+        load_tensors(module, own, path)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

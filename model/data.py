@@ -50,6 +50,16 @@ class ImageSet:
         chosen = evenly_spaced(len(self), count).to(self.images.device)
         return type(self)(self.images[chosen], self.labels[chosen], self.classes)
 
+    def split_off(self, count: int) -> tuple[Self, Self]:
+        """The other pictures, and ``count`` that are evenly spaced."""
+        chosen = evenly_spaced(len(self), count).to(self.images.device)
+        rest = torch.ones(len(self), dtype=torch.bool, device=self.images.device)
+        rest[chosen] = False
+        others, own = (
+            type(self)(self.images[which], self.labels[which], self.classes) for which in (rest, chosen)
+        )
+        return others, own
+
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pictures as floats in [0,1], shape (B,3,S,S), with their labels, in order."""
         for images, labels in zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True):
@@ -148,6 +158,36 @@ def _load_cifar10(split: Split) -> ImageSet:
         raise DataError(f"CIFAR-10 could not be downloaded ({error}); name a folder with --data") from error
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # (N,3,32,32)
     return ImageSet(images, torch.tensor(dataset.targets), tuple(dataset.classes))
+
+
+def cutmix(
+    images: Tensor, labels: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Some pictures get a random box of another one's (Yun et al., "CutMix", ICCV 2019).
+
+    Args:
+        images: shape (B,C,H,W), any type.
+        labels: shape (B,).
+        share: of the pictures that are mixed, in [0,1].
+        generator: source of the randomness, on the pictures' device.
+
+    Returns:
+        The mixed pictures, the labels of the pictures that the boxes came from, and the share of each picture
+        that is still its own, (B,) in [0,1].
+    """
+    batch, _, height, width = images.shape
+    device = images.device
+    random = torch.rand(4, batch, generator=generator, device=device)
+    mixed, side = random[0] < share, random[1].sqrt()  # the box's area is uniform
+    inside = mixed[:, None, None]
+    for length, centre, shape in ((height, random[2], (1, height, 1)), (width, random[3], (1, 1, width))):
+        where = (torch.arange(length, device=device) + 0.5).view(shape) / length
+        inside = inside & (
+            (where - centre[:, None, None]).abs() * 2 < side[:, None, None]
+        )  # (B,H,W) in the end
+    others = torch.randperm(batch, generator=generator, device=device)
+    together = torch.where(inside[:, None], images[others], images)
+    return together, labels[others], 1 - inside.float().mean((1, 2))
 
 
 def random_crops(images: Tensor, size: int, generator: torch.Generator, padding: int = 0) -> Tensor:

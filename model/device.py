@@ -20,6 +20,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def fast_math(device: torch.device) -> None:
+    """Let a GPU compute float32 products in TensorFloat-32, and choose its convolutions by trying them."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

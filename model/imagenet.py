@@ -90,11 +90,11 @@ def resnet50_config() -> ClassifierConfig:
     )
 
 
-def resnet50() -> nn.Module:
-    """torchvision's ResNet-50 (He et al. 2016), untrained: 25.6 million parameters."""
+def resnet50(classes: int = 1000) -> nn.Module:
+    """torchvision's ResNet-50 (He et al. 2016), untrained: 25.6 million parameters for 1,000 classes."""
     from torchvision.models import resnet50
 
-    return resnet50()
+    return resnet50(num_classes=classes)
 
 
 def resnet50_tensors(on_progress: OnProgress | None = None) -> dict[str, Tensor]:

@@ -156,7 +156,7 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefe
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)
     config = ClassifierConfig("tiny", ("blue", "red"), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    for name in ("cifar10", "cifar10-preact"):
+    for name in ("cifar10", "cifar10-preact", "cifar10-adversarial"):
         Classifier(config).save_pretrained(tmp_path / name)
     return tmp_path
 

@@ -165,11 +165,11 @@ def test_a_run_survives_saving(codec, pictures, tmp_path):
     codec(pictures).sum().backward()
     optimizer.step()
     path = tmp_path / "run.safetensors"
-    checkpoint.save_run(path, codec, optimizer, {"step": 1})
+    checkpoint.save_run(path, {"model": codec, "best": torch.nn.Linear(1, 1)}, optimizer, {"step": 1})
 
     other = ComDefend(codec.config)
     restored = torch.optim.Adam(other.parameters(), lr=0.1)
-    checkpoint.load_run(path, other, restored)
+    checkpoint.load_run(path, {"model": other}, restored)
     assert checkpoint.read_run_state(path) == {"step": 1}
     for model, steps in ((codec, optimizer), (other, restored)):
         steps.zero_grad()

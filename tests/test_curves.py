@@ -1,9 +1,11 @@
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from app import curves
+from model import curve
 from model.checkpoint import WEIGHTS, read_json
 from model.evaluate import REPORTS
 
@@ -30,7 +32,7 @@ def test_a_reports_drawings_are_in_the_pages_colours():
 
 def test_drawings_on_one_page_share_no_ids():
     text = curves.of_report(REPORTS / "cifar10")
-    other = curves.training(read_json(WEIGHTS / "cifar10" / "history.json"))
+    other = curves.training(WEIGHTS / "cifar10")
     assert not set(re.findall(IDS, text)) & set(re.findall(IDS, other))
     used = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
     assert used
@@ -42,19 +44,43 @@ def test_a_drawing_that_is_not_there_is_not_missed(tmp_path):
 
 
 def test_a_run_with_a_single_test_has_no_curve():
-    record = read_json(WEIGHTS / "comdefend-cifar10-purify" / "history.json")
-    assert curves.training(record | {"epochs": record["epochs"][:1]}) == ""
-    while len(record["epochs"]) == 1:
-        record = record["before"]
-    assert "agreement under noise" in words(curves.training(record))
+    folder = WEIGHTS / "cifar10-on-reconstructions"
+    assert len(read_json(folder / "history.json")["epochs"]) == 1
+    assert curves.training(folder) == ""
+    assert "![" not in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("name", "axis"),
     [
         ("comdefend-cifar10", "PSNR with hard codes, dB"),
+        ("comdefend-cifar10-purify", "agreement under noise"),
         ("cifar10", "accuracy"),
     ],
 )
-def test_the_training_curve_names_its_score(name, axis):
-    assert axis in words(curves.training(read_json(WEIGHTS / name / "history.json")))
+def test_the_training_curve_names_its_score_and_the_card_shows_it(name, axis):
+    assert axis in words(curves.training(WEIGHTS / name))
+    assert "](curve.svg)" in (WEIGHTS / name / "README.md").read_text()
+
+
+def record(task: str, *scores: float, **more: object) -> dict[str, Any]:
+    epochs = [{"epoch": 1.5 * (n + 1), "accuracy": score} for n, score in enumerate(scores)]
+    return {"recipe": {"task": task}, "epochs": epochs, **more}
+
+
+def test_a_curve_goes_through_the_runs_of_a_recipe():
+    """The second run went on from the first; before that, another recipe's weights were taken."""
+    other = record("codec", 0.0)
+    last = record("classifier", 0.5, 0.6, before=record("classifier", 0.3, 0.4, before=other))
+    assert curve.points(last) == ("accuracy", [[(1.5, 0.3), (3.0, 0.4)], [(4.5, 0.5), (6.0, 0.6)]])
+    assert curve.summary(last) == "accuracy on test pictures: from 0.3 at first to 0.6 at the end"
+    assert "epoch, over 2 runs" in curve.draw(last)
+    assert curve.worth_drawing(last)
+    assert not curve.worth_drawing(record("classifier", 0.5, before=other))
+
+
+def test_the_curve_of_adversarial_training_is_of_what_stood_on_pictures_held_out():
+    run = record("robust", 0.8, held_out=100)
+    run["epochs"][0]["robust_accuracy"] = 0.4
+    assert curve.points(run) == ("robust_accuracy", [[(1.5, 0.4)]])
+    assert "on training pictures held out" in curve.summary(run)

@@ -17,6 +17,7 @@ from model.recipes import (
     CodecTask,
     PurifyTask,
     ReconstructionsTask,
+    RobustTask,
     SettingError,
     Step,
     learning_rate_factor,
@@ -249,7 +250,8 @@ def test_noise_without_a_shape_is_refused(tiny_weights, data):
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"), [(CodecTask, "none"), (ClassifierTask, "arch"), (ReconstructionsTask, "arch")]
+    ("kind", "known"),
+    [(CodecTask, "com"), (ClassifierTask, "arch"), (ReconstructionsTask, "arch"), (RobustTask, "arch")],
 )
 def test_settings_that_a_recipe_lacks_are_refused(tiny_weights, data, kind, known):
     with pytest.raises(SettingError, match=f"it has: {known}"):
@@ -406,14 +408,16 @@ def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
 def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data):
     asked = ["arch=preact-resnet20"]
     assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
-    assert ClassifierTask.spelled_out([]) == ("arch=resnet9",)
-    assert [ClassifierTask.folder(given) for given in ([], asked)] == ["cifar10", "cifar10-preact"]
-    assert ReconstructionsTask.folder(asked) == "cifar10-preact-on-reconstructions"
+    assert ClassifierTask.spelled_out([]) == ("arch=resnet9", "cutmix=0.0", "decay=0.0")
+    assert [ClassifierTask.folders(given) for given in ([], asked)] == [("cifar10",), ("cifar10-preact",)]
+    assert ReconstructionsTask.folders(asked) == ("cifar10-preact-on-reconstructions",)
     saved = Classifier.from_pretrained(tiny_weights / "cifar10-preact")
     other = Classifier.from_pretrained(tiny_weights / "cifar10")
     assert not torch.equal(saved.net[0].weight, other.net[0].weight)
     assert torch.equal(ReconstructionsTask(data, asked).model.net[0].weight, saved.net[0].weight)
-    with pytest.raises(SettingError, match="resnet9 or preact-resnet20, got 'efficientnet-lite0'"):
+    with pytest.raises(
+        SettingError, match="resnet9 or preact-resnet20 or resnet50, got 'efficientnet-lite0'"
+    ):
         ClassifierTask(data, ["arch=efficientnet-lite0"])
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from model import ComDefend, checkpoint, recipes, train
 from model.classifiers import Classifier
-from model.config import CodecConfig
 from model.data import load_split
+from model.train import command, loop
 from tests.conftest import ROOT, script
 
 main = script().main
@@ -23,9 +24,9 @@ main = script().main
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
-    tiny = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
-    monkeypatch.setattr(recipes.codec, "CodecConfig", lambda: tiny)
-    monkeypatch.setattr(train, "REPOSITORY", tmp_path)
+    monkeypatch.setitem(recipes.CodecTask.settings, "com", "8,12")
+    monkeypatch.setitem(recipes.CodecTask.settings, "rec", "8,3")
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
@@ -34,6 +35,20 @@ def small(monkeypatch, tmp_path):
 def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[str]:
     return ["--train", what, "--data", str(dataset), "--out", str(out), "--batch-size", "8",
             "--device", "cpu", *more]  # fmt: skip
+
+
+def new_run(task: recipes.Task, total_steps: int, **recipe: object) -> loop.Run:
+    """A run of one process on a CPU that saves nothing."""
+    given = recipes.Recipe(
+        **{
+            "task": task.name, "batch_size": 8, "micro_batches": 1, "learning_rate": 1e-3, "epochs": None,
+            "max_minutes": 1.0, "seed": 0, "precision": "float32", "data": "d", **recipe,
+        }
+    )  # fmt: skip
+    return loop.Run(
+        task, task.optimizer(1e-3), given, Path("nowhere"), torch.device("cpu"), Accelerator(cpu=True),
+        total_steps, "", {},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("what", "kind"), [("codec", ComDefend), ("classifier", Classifier)])
@@ -45,6 +60,7 @@ def test_training_leaves_a_complete_folder(dataset, tmp_path, what, kind):
         "model.safetensors",
         "README.md",
         "history.json",
+        "curve.svg",
     }
     kind.from_pretrained(out)
     record = json.loads((out / "history.json").read_text())
@@ -69,7 +85,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
     assert main(options(dataset, unbroken, "--epochs", "3", what=what)) == 0
 
     steps = 0
-    step = train.train_step
+    step = loop.train_step
 
     def stopping_step(*args, **kwargs):
         nonlocal steps
@@ -78,7 +94,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
             signal.raise_signal(signal.SIGTERM)
         return step(*args, **kwargs)
 
-    monkeypatch.setattr(train, "train_step", stopping_step)
+    monkeypatch.setattr(loop, "train_step", stopping_step)
     assert main(options(dataset, broken, "--epochs", "3", what=what)) == 128 + signal.SIGTERM
     assert steps == 6
     assert not broken.exists()
@@ -113,7 +129,7 @@ def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny
 
 def test_arch_is_for_classifiers_and_names_one_that_is_trained_here(dataset, tmp_path, tiny_weights, capsys):
     assert main(options(dataset, tmp_path / "c", "--arch", "vgg", what="classifier")) == 1
-    assert "error: arch must be resnet9 or preact-resnet20, got 'vgg'" in capsys.readouterr().err
+    assert "error: arch must be resnet9 or preact-resnet20 or resnet50, got 'vgg'" in capsys.readouterr().err
     assert main(options(dataset, tmp_path / "c", "--arch", "resnet9", what="purify")) == 1
     assert "'purify' has no setting 'arch=resnet9'" in capsys.readouterr().err
 
@@ -204,7 +220,7 @@ def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     def fail(*_: object) -> int:
         raise AssertionError("planned anew")
 
-    monkeypatch.setattr(train, "plan_steps", fail)
+    monkeypatch.setattr(command, "plan_steps", fail)
     assert main(options(dataset, out, "--resume")) == 0
     record = json.loads((out / "history.json").read_text())
     assert record["recipe"]["max_minutes"] == 0.1
@@ -217,9 +233,9 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
     data = load_split(dataset, "train")
     task = recipes.CodecTask(data)
 
-    def step(task, optimizer, images, labels, recipe, progress, generator):
+    def step(run, data, indices, generator):
         nonlocal now
-        now += 0.01 if progress < 0.8 else 0.04
+        now += 0.01 if run.step / run.total_steps < 0.8 else 0.04
         return {"loss": torch.zeros(())}
 
     def test(task, model, data):
@@ -227,15 +243,15 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
         now += 1.0
         return {}
 
-    monkeypatch.setattr(train, "train_step", step)
-    monkeypatch.setattr(train, "evaluate", test)
-    monkeypatch.setattr(train.time, "perf_counter", lambda: now)
-    recipe = recipes.Recipe("codec", 8, 1e-3, None, 10.0, 0, "float32", "d")
-    batches = train.Batches(len(data), 8, 0)  # 4 steps an epoch
+    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(loop, "evaluate", test)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    batches = loop.Batches(len(data), 8, 0)  # 4 steps an epoch
     planning = 8 * 0.01 + 8 * 0.04 + 1.0
     per_step = 0.8 * 0.01 + 0.2 * 0.04 + 1.0 / 4
     wanted = int((600 - planning - 2 * 1.0) / per_step)
-    assert train.plan_steps(task, recipe, batches, data, data, 10.0) == pytest.approx(wanted, abs=1)
+    found = loop.plan_steps(new_run(task, 1000), batches, data, data, 10.0)
+    assert found == pytest.approx(wanted, abs=1)
 
 
 def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
@@ -330,14 +346,14 @@ def test_bfloat16_trains(dataset, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_saved(dataset, tmp_path, monkeypatch, capsys):
-    step = train.train_step
+    step = loop.train_step
 
-    def spoiling_step(task, *args):
+    def spoiling_step(run, *args):
         with torch.no_grad():
-            task.model.com.conv0.weight.fill_(float("nan"))
-        return step(task, *args) | {"loss": torch.zeros(())}
+            run.task.model.com.conv0.weight.fill_(float("nan"))
+        return step(run, *args) | {"loss": torch.zeros(())}
 
-    monkeypatch.setattr(train, "train_step", spoiling_step)
+    monkeypatch.setattr(loop, "train_step", spoiling_step)
     assert main(options(dataset, tmp_path / "c", "--epochs", "1")) == 1
     assert "the run has diverged" in capsys.readouterr().err
     assert not (tmp_path / "runs" / "c" / "checkpoint.safetensors").exists()
@@ -357,13 +373,13 @@ def test_impossible_options_are_refused(dataset, tmp_path, option):
 
 
 def test_every_epoch_sees_every_picture_once():
-    batches = train.Batches(count=103, size=10, seed=4)
+    batches = loop.Batches(count=103, size=10, seed=4)
     first, second = batches.order(0), batches.order(1)
     assert first.shape == (10, 10)
     assert len(set(first.flatten().tolist())) == 100
     assert not torch.equal(first, second)
-    assert torch.equal(first, train.Batches(103, 10, 4).order(0))
-    assert train.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
+    assert torch.equal(first, loop.Batches(103, 10, 4).order(0))
+    assert loop.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
 
 
 def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():

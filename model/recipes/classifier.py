@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,16 +12,61 @@ from model.checkpoint import WEIGHTS
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
-from model.data import ImageSet, random_crops, to_float
+from model.data import ImageSet, cutmix, random_crops, to_float
 from model.metrics import wilson_interval
 from model.recipes.task import SettingError, Stage, Step, Task
 
-FOLDERS = {"resnet9": "cifar10", "preact-resnet20": "cifar10-preact"}
-"""Those of :data:`model.classifiers.ARCHITECTURES` that are trained here, and where their weights lie."""
+
+@dataclass(frozen=True)
+class Trained:
+    """How one of :data:`model.classifiers.ARCHITECTURES` is trained."""
+
+    folder: str
+    """Where its weights lie, under ``weights/``."""
+    settings: dict[str, float] = field(default_factory=dict)
+    """What it has instead of the task's settings."""
+    half: bool = False
+    """Whether its weights are kept in half precision: a large network's would weigh too much."""
+
+
+TRAINED = {
+    "resnet9": Trained("cifar10"),
+    "preact-resnet20": Trained("cifar10-preact"),
+    "resnet50": Trained("cifar10-resnet50", {"cutmix": 0.5, "decay": 0.999}, half=True),
+}
+
+
+def sgd(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum, in one kernel where there is a GPU."""
+    on_gpu = all(parameter.is_cuda for parameter in model.parameters())
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=weight_decay,
+        fused=on_gpu or None,
+    )
+
+
+def config_for(data: ImageSet, arch: str) -> ClassifierConfig:
+    """A classifier of such pictures, its normalisation fitted to 10,000 of them."""
+    pixels = data.every(10_000).images.double() / 255
+    return ClassifierConfig(
+        arch=arch,
+        classes=data.classes,
+        image_size=data.images.shape[-1],
+        mean=tuple(round(v, 4) for v in pixels.mean((0, 2, 3)).tolist()),
+        std=tuple(round(v, 4) for v in pixels.std((0, 2, 3)).tolist()),
+    )
 
 
 class ClassifierTask(Task):
-    """A small ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum."""
+    """A ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum.
+
+    ``resnet50`` has a moving average of the weights (EMA) and CutMix, too: long training of a large network
+    gains by both, short training of a small one does not.
+    """
 
     name = "classifier"
     batch_size = 128
@@ -29,59 +75,73 @@ class ClassifierTask(Task):
     score = "accuracy"
     max_grad_norm = math.inf
     stages = (Stage(1.0, 32),)
-    settings = {"arch": "resnet9"}  # noqa: RUF012 - a ClassVar of the base class
-    """``arch``: the network, one of ``FOLDERS``."""
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        "arch": "resnet9",
+        "cutmix": 0.0,
+        "decay": 0.0,
+    }
+    """``arch``: the network, one of ``TRAINED``, which may say otherwise of the rest. ``cutmix``: share of
+    the pictures that get a box of another one. ``decay``: of the moving average of the weights, at most."""
     suffix = ""
     """Of the weights' folder."""
     padding = 4
     label_smoothing = 0.1
     weight_decay = 5e-4
+    cutmix = 0.0
+    half = False
     model: Classifier
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        pixels = data.every(10_000).images.double() / 255
-        self.model = Classifier(
-            ClassifierConfig(
-                arch=self.chosen(settings)["arch"],
-                classes=data.classes,
-                image_size=data.images.shape[-1],
-                mean=tuple(round(v, 4) for v in pixels.mean((0, 2, 3)).tolist()),
-                std=tuple(round(v, 4) for v in pixels.std((0, 2, 3)).tolist()),
-            )
-        )
+        chosen = self.chosen(settings)
+        self.cutmix, self.decay = chosen["cutmix"], chosen["decay"]
+        self.half = TRAINED[chosen["arch"]].half
+        self.model = Classifier(config_for(data, chosen["arch"]))
 
     @classmethod
     def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
-        found = super().chosen(settings)
-        if found["arch"] not in FOLDERS:
-            raise SettingError(f"arch must be {' or '.join(FOLDERS)}, got {found['arch']!r}")
+        arch = super().chosen(settings)["arch"]
+        if arch not in TRAINED:
+            raise SettingError(f"arch must be {' or '.join(TRAINED)}, got {arch!r}")
+        own = (f"{name}={value}" for name, value in TRAINED[arch].settings.items())
+        found = super().chosen([*own, *settings])
+        if not (0 <= found["cutmix"] <= 1 and 0 <= found["decay"] < 1):
+            raise SettingError("a cutmix from 0 to 1 and a decay from 0 to below 1 are wanted")
         return found
 
     @classmethod
-    def folder(cls, settings: Collection[str]) -> str:
-        return FOLDERS[cls.chosen(settings)["arch"]] + cls.suffix
+    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:
+        return (TRAINED[cls.chosen(settings)["arch"]].folder + cls.suffix,)
 
     def floor(self) -> float:
         return 1.5 / len(self.model.classes)
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            self.model.parameters(),
-            lr=learning_rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=self.weight_decay,
-        )
+        return sgd(self.model, learning_rate, self.weight_decay)
 
     def seen(self, x: Tensor) -> Tensor:
         """What the classifier is shown of pictures, shape (B,3,H,W), range [0,1]."""
         return x
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
-        x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
-        logits = self.model(self.seen(x)).float()
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        crops = random_crops(images, images.shape[-1], generator, self.padding)
+        if not self.cutmix:
+            logits = self.model(self.seen(to_float(crops))).float()
+            loss = self.cost(logits, labels).mean()
+        else:
+            crops, others, own = cutmix(crops, labels, self.cutmix, generator)
+            logits = self.model(self.seen(to_float(crops))).float()
+            loss = (own * self.cost(logits, labels) + (1 - own) * self.cost(logits, others)).mean()
         return Step(loss, {"accuracy": (logits.detach().argmax(1) == labels).float().mean()})
+
+    def cost(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with smoothed labels, of each picture, shape (B,)."""
+        return nn.functional.cross_entropy(
+            logits, labels, label_smoothing=self.label_smoothing, reduction="none"
+        )
+
+    def finish(self, data: ImageSet) -> None:
+        if self.half:
+            self.model.half()
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
@@ -105,7 +165,8 @@ class ReconstructionsTask(ClassifierTask):
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
         super().__init__(data, settings)
-        trained = Classifier.from_pretrained(WEIGHTS / ClassifierTask.folder(settings))
+        (folder,) = ClassifierTask.folders(settings)
+        trained = Classifier.from_pretrained(WEIGHTS / folder)
         if trained.classes == data.classes:
             self.model = trained
         codec = ComDefend.from_pretrained(WEIGHTS / self.codec_name).requires_grad_(False)

@@ -1,17 +1,34 @@
 """The paper's codec."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from model.comdefend import ComDefend
-from model.config import CodecConfig
+from model.config import CodecConfig, words
 from model.data import ImageSet, random_crops, to_float
 from model.loss import unified_loss
 from model.metrics import Means, psnr, ssim
-from model.recipes.task import Stage, Step, Task, stage_at
+from model.recipes.task import SettingError, Stage, Step, Task, stage_at
+
+
+def widen(codec: ComDefend, x: Tensor, width: float) -> None:
+    """Give a codec a straight-through gradient of that width, and logits to match; flips no bit.
+
+    Training with hard codes wants it, since the paper's loss leaves logits far too large for any gradient.
+
+    Args:
+        x: pictures, shape (B,3,H,W), range [0,1], whose logits' median magnitude becomes the width.
+    """
+    codec.config = replace(codec.config, surrogate_width=width)
+    last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
+    with torch.no_grad():
+        typical = codec.logits(x).abs().flatten()[: 2**22].median()
+        for parameter in last.parameters():
+            parameter.mul_(width / typical)
 
 
 class CodecTask(Task):
@@ -35,11 +52,21 @@ class CodecTask(Task):
     score = "psnr_db"
     max_grad_norm = 0.1
     stages: ClassVar[tuple[Stage, ...]] = (Stage(0.8, 16), Stage(0.2, 32))
+    settings: ClassVar[dict[str, float | str]] = {
+        "com": ",".join(map(str, CodecConfig.com_widths)),
+        "rec": ",".join(map(str, CodecConfig.rec_widths)),
+    }
+    """``com``, ``rec``: output channels of the convolutions of ComCNN and RecCNN; the paper's, or a smaller
+    codec's."""
     model: ComDefend
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        self.chosen(settings)  # there are none to choose
-        self.model = ComDefend(CodecConfig())
+        chosen = self.chosen(settings)
+        try:
+            com, rec = (tuple(int(width) for width in words(chosen[name])) for name in ("com", "rec"))
+            self.model = ComDefend(CodecConfig(com, rec))
+        except ValueError as error:  # ConfigError among them
+            raise SettingError(f"com and rec must be widths of convolutions: {error}") from error
         last = self.model.com.get_submodule(f"conv{self.model.com.depth - 1}")
         with torch.no_grad():
             last.get_parameter("weight").mul_(self.model.config.sigma)
@@ -48,7 +75,14 @@ class CodecTask(Task):
         return 20.0
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+        on_gpu = all(parameter.is_cuda for parameter in self.model.parameters())
+        return torch.optim.Adam(
+            self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=on_gpu or None
+        )
+
+    def compile(self) -> None:
+        self.model.com.compile()
+        self.model.rec.compile()
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         size = min(stage_at(self.stages, progress).size, images.shape[-1])

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from model.comdefend import ComDefend
 from model.config import CodecConfig, words
 from model.data import ImageSet, random_crops, to_float
 from model.metrics import Means, psnr, ssim
-from model.recipes.codec import CodecTask
+from model.recipes.codec import CodecTask, widen
 from model.recipes.task import SettingError, Stage, Step
 
 
@@ -142,22 +141,13 @@ class PurifyTask(CodecTask):
         codecs = [ComDefend.from_pretrained(name) for name in starts] or [ComDefend(CodecConfig())]
         x = to_float(data.every(200).images)
         for each in codecs:
-            self.rescale(each, x)
+            widen(each, x, self.width)
         codec = mean_of(codecs)
         self.model = codec.train()
         names = words(self.chosen_settings["guides"])
         if not names:
             raise SettingError("guides must name at least one classifier")
         self.guides = nn.ModuleList(Classifier.from_pretrained(name) for name in names).requires_grad_(False)
-
-    def rescale(self, codec: ComDefend, x: Tensor) -> None:
-        """Give the codec the gradient's width, and logits to match on pictures (B,3,H,W); flips no bit."""
-        codec.config = replace(codec.config, surrogate_width=self.width)
-        last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
-        with torch.no_grad():
-            typical = codec.logits(x).abs().flatten()[: 2**22].median()
-            for parameter in last.parameters():
-                parameter.mul_(self.width / typical)
 
     def floor(self) -> float:
         return 0.3

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ class Recipe(Config):
 
     task: str
     batch_size: int
+    micro_batches: int
+    """Equal parts of a batch, each with random numbers of its own; batch norm sees one at a time."""
     learning_rate: float
     epochs: float | None
     max_minutes: float | None
@@ -57,7 +59,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     default_out: ClassVar[str]
-    """The folder under ``weights/``, where :meth:`folder` does not say otherwise."""
+    """The folder under ``weights/``, where :meth:`folders` does not say otherwise."""
     batch_size: ClassVar[int]
     learning_rate: ClassVar[float]
     epochs: ClassVar[int]
@@ -68,7 +70,13 @@ class Task(ABC):
     stages: ClassVar[tuple[Stage, ...]]
     settings: ClassVar[dict[str, float | str]] = {}
     """What else a run can choose, with ``--set NAME=VALUE``, and the recipe's own choice."""
-    model: Pretrained
+    model: nn.Module
+    """What is trained: one of :meth:`parts`, or all of them together."""
+    decay: float = 0.0
+    """Of the moving average of the weights, at most; 0: the last step's weights are the result."""
+    held_out: int = 0
+    """Training pictures that are not trained on but measured after each epoch: the best epoch's weights are
+    the result. 0: the last ones are, and test pictures are measured for the curve alone."""
     before: dict[str, Any] | None = None
     """The record of the run whose weights this one started from."""
 
@@ -106,9 +114,26 @@ class Task(ABC):
         return tuple(f"{name}={value}" for name, value in sorted(cls.chosen(settings).items()))
 
     @classmethod
-    def folder(cls, settings: Collection[str]) -> str:  # noqa: ARG003 - not every task has a choice
-        """The folder under ``weights/`` for what is trained with these settings."""
-        return cls.default_out
+    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - some have a choice
+        """The folders under ``weights/`` for what is trained with these settings, one for each part."""
+        return (cls.default_out,)
+
+    def parts(self) -> tuple[Pretrained, ...]:
+        """The models that are saved, each in a folder of its own."""
+        return (cast("Pretrained", self.model),)
+
+    def joined(self, *parts: Pretrained) -> nn.Module:
+        """What :meth:`evaluate` takes, of :meth:`parts` that were loaded."""
+        (model,) = parts
+        return model
+
+    def shape(self) -> list[dict[str, Any]]:
+        """The configurations of the parts, for a checkpoint."""
+        return [part.config.to_dict() for part in self.parts()]
+
+    def compile(self) -> None:
+        """Fuse the model's kernels, in place; what is saved stays what it is."""
+        self.model.compile()
 
     @abstractmethod
     def floor(self) -> float:

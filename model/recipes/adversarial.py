@@ -1,0 +1,281 @@
+"""Training against the attacker: a classifier alone, or a codec and a classifier together."""
+
+import math
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.checkpoint import Pretrained
+from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
+from model.comdefend import ComDefend
+from model.data import ImageSet, random_crops, to_float
+from model.metrics import wilson_interval
+from model.pgd import Descent, pgd
+from model.recipes.classifier import config_for, sgd
+from model.recipes.codec import widen
+from model.recipes.task import SettingError, Stage, Step, Task
+
+
+class Seen(NamedTuple):
+    """What a system makes of pictures."""
+
+    x_hat: Tensor
+    """What the classifier is shown, shape (B,3,H,W)."""
+    features: Tensor
+    """What its last layer sees, shape (B,F)."""
+    logits: Tensor
+    """Shape (B,classes)."""
+
+
+def perturbed(
+    cost: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, steps: int, generator: torch.Generator
+) -> Tensor:
+    """Adversarial pictures to train on, shape (B,3,H,W), range [0,1].
+
+    One step is N-FGSM (de Jorge et al., NeurIPS 2022): noise of twice the radius, a step of the whole
+    radius, and no way back into the ball, which is what keeps single steps from being learned by heart. More
+    steps are PGD from a random start, each of a quarter of the radius (Madry et al. 2018).
+
+    Args:
+        cost: what is ascended, a scalar of pictures; it may draw no random numbers.
+        x: shape (B,3,H,W), range [0,1].
+        epsilon: radius of the L-infinity ball in 1/255.
+        steps: at least one.
+        generator: source of the noise, on the pictures' device.
+    """
+    radius, once = epsilon / 255, steps == 1
+    noise = torch.empty_like(x).uniform_(-1, 1, generator=generator)
+    now = x + (2 if once else 1) * radius * noise
+    for _ in range(steps):
+        at = now.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(cost(at), at)
+        now = at.detach() + (1 if once else 0.25) * radius * gradient.sign()
+        if not once:
+            now = now.clamp(x - radius, x + radius)
+        now = now.clamp(0, 1)
+    return now
+
+
+class AdversarialTask(Task):
+    """A classifier trained on adversarial pictures, without a codec: the yardstick of :class:`RobustTask`.
+
+    With ``beta`` the loss is that of TRADES (Zhang et al., ICML 2019): cross-entropy on clean pictures, and
+    how far the answers to adversarial ones are from those to clean ones. Without, it is cross-entropy on the
+    adversarial ones. The weights that count are a moving average, of the epoch that stood best against PGD
+    on training pictures held out (robust overfitting: Rice, Wong and Kolter, ICML 2020).
+    """
+
+    name = "adversarial"
+    default_out = "cifar10-adversarial"
+    batch_size = 128
+    learning_rate = 0.1
+    epochs = 30
+    score = "robust_accuracy"
+    test_images = 2000
+    max_grad_norm = math.inf
+    stages = (Stage(1.0, 32),)
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        "arch": "preact-resnet18",
+        "start": "",
+        "epsilon": 8.0,
+        "steps": 1,
+        "beta": 0.0,
+        "matching": 0.0,
+        "decay": 0.999,
+        "held_out": 1000,
+    }
+    """``arch``: the network, where there is no start. ``start``: the classifier at the beginning (name or
+    folder; empty: untrained). ``epsilon``: radius of the attack in 1/255, ``steps`` of it. ``beta``: weight
+    of TRADES' divergence. ``matching``: weight of how far features of adversarial pictures turn away from
+    those of clean ones (one minus the cosine). ``decay``: of the moving average. ``held_out``: how many
+    training pictures are."""
+    padding = 4
+    weight_decay = 5e-4
+    judge = Descent(20, random_start=True)
+    """The attack of the score, on the whole system (adaptive)."""
+
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        self.chosen_settings = chosen = self.chosen(settings)
+        self.decay, self.held_out = chosen["decay"], chosen["held_out"]
+        self.steps, self.epsilon = chosen["steps"], chosen["epsilon"]
+        if not (
+            self.steps >= 1 and 0 < self.epsilon <= 64 and 0 <= self.decay < 1 and self.held_out >= 1
+            and all(0 <= chosen[name] < math.inf for name in ("beta", "matching"))
+        ):  # fmt: skip
+            raise SettingError(
+                "one step or more, an epsilon above 0 and up to 64, a decay from 0 to below 1, a picture or "
+                "more held out, and a beta and a matching of at least 0 are wanted"
+            )
+        self.model = self.classifier = self.start(data).train()
+        if not isinstance(self.classifier.net, nn.Sequential):
+            raise SettingError(
+                f"{self.classifier.config.arch} does not tell its features: choose another arch"
+            )
+
+    def start(self, data: ImageSet) -> Classifier:
+        """The classifier that training starts from; :attr:`before` becomes its record."""
+        name, arch = self.chosen_settings["start"], self.chosen_settings["arch"]
+        if not name:
+            if arch not in ARCHITECTURES:
+                raise SettingError(f"arch must be one of {', '.join(ARCHITECTURES)}, got {arch!r}")
+            return Classifier(config_for(data, arch))
+        classifier = Classifier.from_pretrained(name)
+        if classifier.classes != data.classes:
+            raise SettingError(f"{name} knows other classes than the data has")
+        history = (checkpoint.find_folder(name) or Path(name)) / "history.json"
+        self.before = checkpoint.read_json(history) if history.is_file() else None
+        return classifier
+
+    def floor(self) -> float:
+        return 1.5 / len(self.classifier.classes)
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        return sgd(self.model, learning_rate, self.weight_decay)
+
+    def compile(self) -> None:
+        for layer in self.classifier.net.children():
+            layer.compile()
+
+    def see(self, x: Tensor) -> Seen:
+        """What the system makes of pictures, shape (B,3,H,W), range [0,1]."""
+        features, logits = self.classifier.features_and_logits(x)
+        return Seen(x, features.float(), logits.float())
+
+    def attack(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Adversarial pictures against the whole system as it is at inference, shape (B,3,H,W)."""
+        training = self.model.training
+        self.model.eval()  # with the mean statistics of batch norm, which the attack must not move either
+        if self.chosen_settings["beta"]:
+            with torch.no_grad():
+                wanted = self.see(x).logits.softmax(1)
+            found = perturbed(
+                lambda at: _divergence(self.see(at).logits, wanted), x, self.epsilon, self.steps, generator
+            )
+        else:
+            found = perturbed(
+                lambda at: nn.functional.cross_entropy(self.see(at).logits, labels, reduction="sum"),
+                x, self.epsilon, self.steps, generator,
+            )  # fmt: skip
+        self.model.train(training)
+        return found
+
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
+        x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
+        adversarial = self.attack(x, labels, generator)
+        beta, matching = self.chosen_settings["beta"], self.chosen_settings["matching"]
+        if not (beta or matching):
+            seen = self.see(adversarial)
+            loss, of_adversarial = nn.functional.cross_entropy(seen.logits, labels), seen.logits
+        else:
+            seen = self.see(torch.cat((x, adversarial)))
+            of_clean, of_adversarial = seen.logits.chunk(2)
+            loss = nn.functional.cross_entropy(of_clean if beta else of_adversarial, labels)
+            if beta:
+                loss = loss + beta * _divergence(of_adversarial, of_clean.softmax(1)) / len(x)
+            clean, turned = seen.features.chunk(2)
+            loss = loss + matching * (1 - nn.functional.cosine_similarity(clean, turned)).mean()
+        loss = loss + self.faithful(seen.x_hat, x)
+        right = (of_adversarial.detach().argmax(1) == labels).float().mean()
+        return Step(loss, {"robust_accuracy": right})
+
+    def faithful(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """What is lost of clean pictures ``x``, weighted; ``x_hat`` may show each several times."""
+        return x.new_zeros(())
+
+    def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
+        """Accuracy on clean pictures and under adaptive PGD at ``epsilon``, with 95 % Wilson intervals.
+
+        The second is an upper bound: stronger attacks are in the report of ``--evaluate``.
+        """
+        generator = torch.Generator(data.images.device).manual_seed(0)
+        right, standing = 0, 0
+        for x, labels in data.batches(250):
+            right += int((model(x).argmax(1) == labels).sum())
+            found = pgd(model, x, labels, self.epsilon, self.judge, generator).adversarial
+            standing += int((model(found).argmax(1) == labels).sum())
+        figures: dict[str, float] = {}
+        for name, count in (("accuracy", right), ("robust_accuracy", standing)):
+            low, high = wilson_interval(count, len(data))
+            figures |= {name: count / len(data), f"{name}_low": low, f"{name}_high": high}
+        return figures
+
+
+class RobustTask(AdversarialTask):
+    """A codec and a classifier, trained together against an attacker who knows both.
+
+    ::
+
+        x --attack through codec and classifier--> x_adv --codec, hard codes--> x_hat --classifier--> logits
+
+    Gradients pass the threshold straight-through, those of the attack as well as those of the weights, with
+    the slope of a Gaussian as wide as the code's logits: through a narrower one the attack would be blind,
+    and the codec would learn to blind it.
+    """
+
+    name = "robust"
+    default_out = "comdefend-cifar10-robust"
+    learning_rate = 1e-3
+    epochs = 10
+    max_grad_norm = 1.0
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        **AdversarialTask.settings,
+        "start": "cifar10-adversarial",
+        "codec": "comdefend-cifar10",
+        "fidelity": 0.1,
+    }
+    """``codec``: the codec at the beginning (name or folder). ``fidelity``: weight of the squared error
+    between reconstructions and clean pictures. The others as in :class:`AdversarialTask`."""
+    width = 80.0
+    """Of the straight-through gradient, and the logits' median magnitude at the start."""
+    model: DefendedClassifier
+
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        super().__init__(data, settings)
+        self.fidelity = self.chosen_settings["fidelity"]
+        if not 0 <= self.fidelity < math.inf:
+            raise SettingError("a fidelity of at least 0 is wanted")
+        self.codec = ComDefend.from_pretrained(self.chosen_settings["codec"])
+        widen(self.codec, to_float(data.every(200).images), self.width)
+        self.model = DefendedClassifier(self.classifier, self.codec.train())
+
+    @classmethod
+    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
+        return (cls.default_out, "cifar10-robust")
+
+    def parts(self) -> tuple[Pretrained, ...]:
+        return (self.codec, self.classifier)
+
+    def joined(self, *parts: Pretrained) -> nn.Module:
+        codec, classifier = parts
+        return DefendedClassifier(classifier, codec)
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        on_gpu = all(parameter.is_cuda for parameter in self.model.parameters())
+        return torch.optim.AdamW(
+            self.model.parameters(), lr=learning_rate, weight_decay=self.weight_decay, fused=on_gpu or None
+        )
+
+    def compile(self) -> None:
+        super().compile()
+        self.codec.com.compile()
+        self.codec.rec.compile()
+
+    def see(self, x: Tensor) -> Seen:
+        x_hat = self.codec(x)
+        return super().see(x_hat)
+
+    def faithful(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        shown = x.repeat(len(x_hat) // len(x), 1, 1, 1)
+        return self.fidelity * (x_hat.float() - shown).square().mean()
+
+    def finish(self, data: ImageSet) -> None:
+        self.codec.measure_surrogate(to_float(data.every(100).images))
+
+
+def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of answers from the wanted probabilities, (B,classes), summed, in nats."""
+    return nn.functional.kl_div(logits.log_softmax(1), wanted, reduction="sum")

@@ -1,0 +1,275 @@
+"""``python app.py --train``: its options, and a run from its beginning or its checkpoint to its weights."""
+
+import argparse
+import copy
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from model import checkpoint
+from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
+from model.data import DataError, ImageSet, load_split
+from model.device import DeviceError, choose_device, device_name, fast_math
+from model.recipes import TASKS, ClassifierTask, Recipe, ReconstructionsTask, SettingError, Task
+from model.train.install import EXIT_KEPT_OLD, check_out, install, places
+from model.train.loop import EPOCH_TEST_IMAGES, Batches, Interrupts, Run, TrainingError, fit, plan_steps
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+EXIT_OK, EXIT_ERROR = 0, 1
+PROBE_STEPS = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a training run."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*")
+    group.add_argument("--data-name", help="what the data is, for the model card")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=positive(float), help="passes over the training pictures")
+    length.add_argument("--max-minutes", type=positive(float), help="budget of the whole run")
+    group.add_argument("--stop-after", type=positive(float), metavar="MINUTES",
+                       help="save and end this process then; --resume goes on")  # fmt: skip
+    group.add_argument("--batch-size", type=positive(int))
+    group.add_argument("--micro-batches", type=positive(int), metavar="N",
+                       help="parts of a batch, computed one after the other or shared out among processes "
+                       "(default: one a process)")  # fmt: skip
+    group.add_argument("--lr", type=positive(float), help="peak learning rate")
+    group.add_argument("--seed", type=_not_negative, default=None)
+    group.add_argument("--precision", choices=("float32", "bfloat16"),
+                       help="default: bfloat16 on a GPU; also faster on CPUs that have it")  # fmt: skip
+    group.add_argument("--compile", action="store_true",
+                       help="fuse kernels with torch.compile: slower to start, then faster")  # fmt: skip
+    group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
+    group.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    group.add_argument("--force", action="store_true", help="replace even better weights")
+    group.add_argument("--on-reconstructions", action="store_true",
+                       help="with --train classifier: on what the codec makes of the pictures")  # fmt: skip
+    group.add_argument("--arch", dest="set", action="append", type="arch={}".format, metavar="NAME",
+                       help="the network of a classifier (see README.md)")  # fmt: skip
+    group.add_argument("--set", action="append", metavar="NAME=VALUE",
+                       help="a setting of the recipe, e.g. guide=0 (see model/recipes)")  # fmt: skip
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A parser of finite numbers above zero, for argparse."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above zero, got {text}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return value
+
+
+def main(args: argparse.Namespace, command: str) -> int:
+    """Train what ``args.train`` names; the exit status."""
+    try:
+        return _train(args, command)
+    except (TrainingError, SettingError, DataError, DeviceError, WeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _train(args: argparse.Namespace, command: str) -> int:
+    # Imported when used: it takes a second, and whoever only serves the page does without it.
+    from accelerate import Accelerator
+
+    started = time.monotonic()
+    device = choose_device(args.device)
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    if accelerator.num_processes > 1:  # each has a device of its own
+        device = accelerator.device
+    fast_math(device)
+    kind = TASKS[task_name(args)]
+    names = kind.folders(args.set or ())
+    base = args.out or (WEIGHTS / names[0] if len(names) == 1 else WEIGHTS)
+    outs = places(base.resolve(), names)
+    path = REPOSITORY / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
+    check_out(outs, path.parent)
+    train, test = load_split(args.data, "train"), load_split(args.data, "test")
+    if train.classes != test.classes:
+        raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
+    # What a resumed run must have in common with its beginning, besides the recipe.
+    identity = {"out": str(base.resolve()), "data": train.fingerprint()}
+    train, test = train.to(device), test.every(kind.test_images).to(device)
+
+    with Interrupts() as interrupts:
+        if args.resume:
+            run = _resumed(args, identity, path, device, accelerator, train, started)
+        else:
+            run = _begun(args, command, identity, path, device, accelerator, train, test, started)
+        rest, held_out = train.split_off(run.task.held_out)
+        watched = held_out if run.task.held_out else test.every(EPOCH_TEST_IMAGES)
+        stop_at = started + args.stop_after * 60 if args.stop_after else None
+        complete = fit(run, rest, watched, interrupts, stop_at)
+    status = EXIT_OK
+    if not complete:
+        if run.leads:
+            print(f"Saved step {run.step} of {run.total_steps} in {path}; --resume goes on from it.")
+        status = EXIT_OK if interrupts.signal is None else 128 + interrupts.signal
+    elif run.leads and not install(run, rest, test, outs, args.force):
+        status = EXIT_KEPT_OLD
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return status
+
+
+def task_name(args: argparse.Namespace) -> str:
+    """The task that the command line asks for."""
+    if not args.on_reconstructions:
+        return args.train
+    if args.train not in (ClassifierTask.name, ReconstructionsTask.name):
+        raise TrainingError("--on-reconstructions is for --train classifier")
+    return ReconstructionsTask.name
+
+
+def _begun(
+    args: argparse.Namespace,
+    command: str,
+    identity: dict[str, str],
+    path: Path,
+    device: torch.device,
+    accelerator: "Accelerator",
+    train: ImageSet,
+    test: ImageSet,
+    started: float,
+) -> Run:
+    kind = TASKS[task_name(args)]
+    default_precision = "bfloat16" if device.type == "cuda" else "float32"
+    recipe = Recipe(
+        task=kind.name,
+        batch_size=args.batch_size or kind.batch_size,
+        micro_batches=args.micro_batches or accelerator.num_processes,
+        learning_rate=args.lr or kind.learning_rate,
+        epochs=args.epochs or (None if args.max_minutes else float(kind.epochs)),
+        max_minutes=args.max_minutes,
+        seed=args.seed or 0,
+        precision=args.precision or default_precision,
+        data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
+        settings=kind.spelled_out(args.set or ()),
+    )
+    _check_sharing(recipe, accelerator)
+    task = _task(recipe, train, device, args.compile)
+    batches = Batches(len(train) - task.held_out, recipe.batch_size, recipe.seed)
+
+    def run(task: Task, total_steps: int) -> Run:
+        optimizer = task.optimizer(recipe.learning_rate)
+        return Run(
+            task,
+            optimizer,
+            recipe,
+            path,
+            device,
+            accelerator,
+            total_steps,
+            command,
+            identity,
+            started=started,
+        )
+
+    if recipe.max_minutes:
+        probe = copy.deepcopy(task)
+        if args.compile:
+            probe.compile()
+        left = recipe.max_minutes - (time.monotonic() - started) / 60
+        total = _told(plan_steps(run(probe, PROBE_STEPS), batches, train, test, left))
+    else:
+        total = max(1, round((recipe.epochs or 0) * batches.per_epoch))
+    if accelerator.is_main_process:
+        shared = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+        print(f"{total} steps of {recipe.batch_size} pictures on {device_name(device)}{shared}")
+    return run(task, total)
+
+
+def _told(steps: int) -> int:
+    """The number that the leading process has, in all processes."""
+    from accelerate.utils import broadcast_object_list
+
+    (number,) = broadcast_object_list([steps])
+    return number
+
+
+def _check_sharing(recipe: Recipe, accelerator: "Accelerator") -> None:
+    """Refuse batches that do not come out even, which would weigh some pictures more than others."""
+    if recipe.batch_size % recipe.micro_batches:
+        raise TrainingError(
+            f"a batch of {recipe.batch_size} cannot be cut into {recipe.micro_batches} equal micro-batches"
+        )
+    if recipe.micro_batches % accelerator.num_processes:
+        raise TrainingError(
+            f"{accelerator.num_processes} processes cannot share {recipe.micro_batches} micro-batches evenly"
+        )
+
+
+def _task(recipe: Recipe, train: ImageSet, device: torch.device, compiled: bool) -> Task:
+    """The recipe's task with its model on the device."""
+    torch.manual_seed(recipe.seed)
+    task = TASKS[recipe.task](train, recipe.settings)
+    if not 0 <= task.held_out < len(train):
+        raise TrainingError(f"{task.held_out} of {len(train)} training pictures cannot be held out")
+    task.model.to(memory_format=torch.channels_last).to(device)
+    if compiled:
+        task.compile()
+    return task
+
+
+def _resumed(
+    args: argparse.Namespace,
+    identity: dict[str, str],
+    path: Path,
+    device: torch.device,
+    accelerator: "Accelerator",
+    train: ImageSet,
+    started: float,
+) -> Run:
+    state = checkpoint.read_run_state(path)
+    recipe = Recipe.from_dict(state["recipe"])
+    asked: dict[str, Any] = {
+        "batch_size": args.batch_size,
+        "micro_batches": args.micro_batches,
+        "learning_rate": args.lr,
+        "epochs": args.epochs,
+        "max_minutes": args.max_minutes,
+        "seed": args.seed,
+        "precision": args.precision,
+        "settings": TASKS[task_name(args)].spelled_out(args.set) if args.set else None,
+    }
+    if recipe.task != task_name(args):
+        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {task_name(args)!r}")
+    for name, value in asked.items():
+        if value is not None and value != getattr(recipe, name):
+            raise TrainingError(
+                f"{name} is {getattr(recipe, name)} in {path} and cannot become {value}: "
+                f"a resumed run keeps its schedule. Leave the option out, or start anew."
+            )
+    if state["identity"]["out"] != identity["out"]:
+        raise TrainingError(f"{path} holds a run for {state['identity']['out']}, not for {identity['out']}")
+    if state["identity"]["data"] != identity["data"]:
+        raise TrainingError(f"{path} holds a run on other training pictures than these")
+    _check_sharing(recipe, accelerator)
+    task = _task(recipe, train, device, args.compile)
+    if task.shape() != state["model_config"]:
+        raise TrainingError(f"{path} holds a run of another network than today's")
+    run = Run(
+        task, task.optimizer(recipe.learning_rate), recipe, path, device, accelerator, state["total_steps"],
+        state["command"], identity, started=started,
+    )  # fmt: skip
+    run.restore(state)
+    if run.leads:
+        print(f"Going on from step {run.step} of {run.total_steps}")
+    return run

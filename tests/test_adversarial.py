@@ -1,0 +1,228 @@
+"""Adversarial training: the attack, the losses, and what is saved of a codec and a classifier together."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from model import ComDefend, recipes
+from model.classifiers import Classifier, DefendedClassifier
+from model.data import ImageSet, load_split, random_crops, to_float
+from model.recipes import AdversarialTask, RobustTask, SettingError
+from model.recipes.adversarial import perturbed
+from model.train import command, loop
+from tests.conftest import script
+
+main = script().main
+HELD_OUT = "held_out=8"
+
+
+@pytest.fixture
+def data(dataset) -> ImageSet:
+    return load_split(dataset, "train")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path, tiny_weights):
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(AdversarialTask, "floor", lambda self: 0.0)
+    monkeypatch.setattr(AdversarialTask, "judge", recipes.adversarial.Descent(2, random_start=True))
+
+
+def options(dataset: Path, out: Path, *more: str, what: str = "robust") -> list[str]:
+    return ["--train", what, "--data", str(dataset), "--out", str(out), "--batch-size", "8",
+            "--device", "cpu", "--set", HELD_OUT, *more]  # fmt: skip
+
+
+def towards_light(x: torch.Tensor) -> torch.Tensor:
+    return x.sum()
+
+
+@pytest.mark.parametrize(("steps", "reach"), [(1, 3), (2, 1), (10, 1)])
+def test_perturbed_pictures_ascend_the_cost_within_reach(pictures, steps, reach):
+    generator = torch.Generator().manual_seed(0)
+    found = perturbed(towards_light, pictures, 8, steps, generator)
+    change = found - pictures
+    assert 0 <= found.min() <= found.max() <= 1
+    assert change.abs().max() <= reach * 8 / 255 + 1e-6
+    assert change.abs().max() > 0.9 * reach * 8 / 255
+    assert change.mean() > 0
+    if steps == 10:  # enough to come from anywhere in the ball to its border
+        assert torch.allclose(found, (pictures + 8 / 255).clamp(0, 1), atol=1e-6)
+
+
+def test_perturbed_pictures_follow_their_generator(pictures):
+    a, b, other = (
+        perturbed(towards_light, pictures, 8, 1, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(a, b)
+    assert not torch.equal(a, other)
+
+
+def test_the_attack_moves_no_statistics_and_leaves_no_gradient(data):
+    task = AdversarialTask(data, ["arch=preact-resnet20", "steps=2"])
+    assert task.model.training
+    before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    task.attack(to_float(data.images[:8]), data.labels[:8], torch.Generator().manual_seed(0))
+    assert task.model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in task.model.parameters())
+
+
+def test_without_beta_the_loss_is_that_of_adversarial_pictures(data):
+    task = AdversarialTask(data, ["arch=tiny", "steps=2"])
+    step = task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0))
+    x, adversarial = crops_and_attack(task, data)
+    wanted = nn.functional.cross_entropy(task.model(adversarial), data.labels[:8])
+    assert step.loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert wanted > nn.functional.cross_entropy(task.model(x), data.labels[:8])
+
+
+def crops_and_attack(task: AdversarialTask, data: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = to_float(random_crops(data.images[:8], 32, generator, task.padding))
+    return x, task.attack(x, data.labels[:8], generator)
+
+
+@pytest.mark.parametrize("kind", [AdversarialTask, RobustTask])
+def test_trades_pays_for_clean_errors_and_for_what_an_attack_changes(data, kind):
+    settings = ["beta=5", "matching=2", "steps=3"] + ["arch=tiny"] * (kind is AdversarialTask)
+    task = kind(data, settings)
+    step = task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0))
+    x, adversarial = crops_and_attack(task, data)
+    clean, attacked = task.see(x), task.see(adversarial)
+    divergence = nn.functional.kl_div(
+        attacked.logits.log_softmax(1), clean.logits.softmax(1), reduction="batchmean"
+    )
+    turned = 1 - nn.functional.cosine_similarity(clean.features, attacked.features).mean()
+    wanted = nn.functional.cross_entropy(clean.logits, data.labels[:8]) + 5 * divergence + 2 * turned
+    if kind is RobustTask:
+        both = torch.cat((clean.x_hat - x, attacked.x_hat - x))
+        wanted = wanted + 0.1 * both.square().mean()
+    assert step.loss.item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert divergence > 0
+
+
+def test_codec_and_classifier_learn_together_through_hard_codes(data):
+    task = RobustTask(data)
+    assert task.codec.config.surrogate_width == 80
+    seen = []
+    task.codec.rec.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0)).loss.backward()
+    assert all(set(code.unique().tolist()) <= {0.0, 1.0} for code in seen)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in task.model.parameters())
+
+
+@pytest.mark.parametrize(
+    "setting", ["steps=0", "epsilon=0", "epsilon=65", "decay=1", "beta=-1", "fidelity=-1", "held_out=0"]
+)
+def test_impossible_settings_are_refused(data, setting):
+    with pytest.raises(SettingError):
+        RobustTask(data, [setting])
+
+
+def test_a_start_must_know_the_classes_and_a_network_must_tell_its_features(data):
+    with pytest.raises(SettingError, match="other classes"):
+        RobustTask(ImageSet(data.images, data.labels, ("a", "b")))
+    with pytest.raises(SettingError, match="resnet50 does not tell its features"):
+        AdversarialTask(data, ["arch=resnet50"])
+    with pytest.raises(SettingError, match="arch must be one of resnet9"):
+        AdversarialTask(data, ["arch=vgg"])
+
+
+def test_the_figures_are_those_of_an_adaptive_attacker(data):
+    task = RobustTask(data)
+    task.model.eval()
+    with torch.no_grad():
+        figures = task.evaluate(task.model, data)
+    clean = (task.model(to_float(data.images)).argmax(1) == data.labels).float().mean().item()
+    assert figures["accuracy"] == pytest.approx(clean)
+    assert figures["robust_accuracy"] <= figures["accuracy"]
+    assert figures["robust_accuracy_low"] < figures["robust_accuracy"] < figures["robust_accuracy_high"]
+
+
+def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
+    out = tmp_path / "pair"
+    assert main(options(dataset, out, "--epochs", "2")) == 0
+    codec, classifier = out / "comdefend-cifar10-robust", out / "cifar10-robust"
+    pair = DefendedClassifier(Classifier.from_pretrained(classifier), ComDefend.from_pretrained(codec))
+    records = [json.loads((folder / "history.json").read_text()) for folder in (codec, classifier)]
+    assert records[0]["test"] == records[1]["test"]
+    assert records[0]["parameters"] != records[1]["parameters"]
+    assert sum(record["parameters"] for record in records) == sum(p.numel() for p in pair.parameters())
+    for folder in (codec, classifier):
+        card = (folder / "README.md").read_text()
+        assert "Accuracy under PGD, 20 steps, by an attacker who knows all (adaptive)" in card
+        assert "stood best against PGD on 8 training pictures held out" in card
+        assert "falls to every" not in card
+        assert "not stopped by it" not in card
+
+
+def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "weights")
+    found = options(dataset, tmp_path, "--epochs", "1")
+    place = found.index("--out")
+    assert main(found[:place] + found[place + 2 :]) == 0
+    assert {folder.name for folder in (tmp_path / "weights").iterdir()} == {
+        "comdefend-cifar10-robust",
+        "cifar10-robust",
+    }
+    assert (tmp_path / "runs" / "comdefend-cifar10-robust" / "checkpoint.safetensors").is_file()
+
+
+def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, monkeypatch):
+    """Held-out scores of 0.6, 0.9, 0.7, ...: the second epoch's averaged weights are the result."""
+    scores, seen = iter((0.6, 0.9, 0.7, 0.8)), []
+    evaluate = loop.evaluate
+
+    def scripted(task, model, pictures):
+        if len(pictures) != 8:
+            return evaluate(task, model, pictures)
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"accuracy": 1.0, "robust_accuracy": next(scores)}
+
+    monkeypatch.setattr(loop, "evaluate", scripted)
+    step, stopped = loop.train_step, []
+
+    def stopping_step(run, *args):
+        if run.step == 9 and not stopped:  # in the third epoch of three steps
+            stopped.append(True)
+            command.time.monotonic = lambda: 1e12
+        return step(run, *args)
+
+    out = tmp_path / "a"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", stopping_step)
+        patch.setattr(command.time, "monotonic", command.time.monotonic)
+        assert main(options(dataset, out, "--epochs", "4", "--stop-after", "60", what="adversarial")) == 0
+    assert stopped
+    assert not out.exists()
+    assert main(options(dataset, out, "--resume", what="adversarial")) == 0
+    assert len(seen) == 4
+    kept = load_file(out / "model.safetensors")
+    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in kept.items())
+    assert not torch.equal(kept["net.0.weight"], seen[3]["net.0.weight"])
+
+
+def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkeypatch):
+    trained = []
+    step = loop.train_step
+
+    def noting_step(run, data, indices, *args):
+        trained.append(data.images[indices])
+        return step(run, data, indices, *args)
+
+    monkeypatch.setattr(loop, "train_step", noting_step)
+    assert main(options(dataset, tmp_path / "a", "--epochs", "2", what="adversarial")) == 0
+    _, held_out = load_split(dataset, "train").split_off(8)
+    pictures = {picture.numpy().tobytes() for batch in trained for picture in batch}
+    assert not pictures & {picture.numpy().tobytes() for picture in held_out.images}
+    assert len(pictures) == 24
+
+
+def test_too_many_held_out_are_one_sentence(dataset, tmp_path, capsys):
+    assert main(options(dataset, tmp_path / "a", "--set", "held_out=32")) == 1
+    assert "32 of 32 training pictures cannot be held out" in capsys.readouterr().err

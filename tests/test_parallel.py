@@ -1,0 +1,59 @@
+"""A run shared by two processes of a CPU: the same weights as alone, from the same batches."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT
+
+SMALL = {"codec": ["--set", "com=8,12", "--set", "rec=8,3"], "classifier": ["--arch", "preact-resnet20"]}
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no",
+          "--dynamo_backend", "no", "--main_process_port", "0", "--num_processes"]  # fmt: skip
+
+
+def train(
+    dataset: Path, out: Path, what: str, processes: int, *more: str
+) -> subprocess.CompletedProcess[str]:
+    launch = [*LAUNCH, str(processes)] if processes > 1 else []
+    command = [
+        sys.executable, *launch, str(ROOT / "app.py"), "--train", what, "--data", str(dataset),
+        "--out", str(out), "--device", "cpu", "--batch-size", "8", *SMALL[what], *more,
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    try:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+    finally:
+        shutil.rmtree(ROOT / "runs" / out.name, ignore_errors=True)
+
+
+@pytest.mark.parametrize("what", list(SMALL))
+def test_two_processes_train_what_one_does(dataset, tmp_path, what):
+    found = {}
+    for processes in (1, 2):
+        out = tmp_path / f"shared-by-{processes}-{what}"
+        done = train(dataset, out, what, processes, "--epochs", "2", "--micro-batches", "2", "--force")
+        assert out.is_dir(), done.stdout + done.stderr
+        found[processes] = load_file(out / "model.safetensors")
+        record = json.loads((out / "history.json").read_text())
+        assert (record["processes"], record["recipe"]["micro_batches"]) == (processes, 2)
+    learned = [
+        name for name in found[1] if not name.endswith(("running_mean", "running_var", "batches_tracked"))
+    ]
+    assert len(learned) > 7
+    for name in learned:
+        assert torch.allclose(found[1][name], found[2][name], rtol=1e-3, atol=1e-5), name
+
+
+def test_processes_that_cannot_share_evenly_are_one_sentence(dataset, tmp_path):
+    done = train(dataset, tmp_path / "uneven", "codec", 2, "--epochs", "1", "--micro-batches", "1")
+    assert "error: 2 processes cannot share 1 micro-batches evenly" in done.stderr
+    assert not (tmp_path / "uneven").exists()
