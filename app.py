@@ -24,7 +24,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="train the codec (default), the purifying codec or a classifier, then exit",
     )
     mode.add_argument("--evaluate", action="store_true", help="measure accuracy under attack, then exit")
-    mode.add_argument("--benchmark", action="store_true", help="measure speed, then exit")
+    mode.add_argument(
+        "--benchmark",
+        nargs="?",
+        const="page",
+        choices=("page", "compute"),
+        help="measure the speed of the page (default), or what training and inference cost, then exit",
+    )
     train.add_arguments(parser)
     evaluate.add_arguments(parser)
     return parser
@@ -43,6 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         from model import evaluate
 
         return evaluate.main(args, command)
+    if args.benchmark == "compute":
+        from model import cost
+
+        return cost.main(args.device, args.compile)
     if args.benchmark:
         from app import benchmark
 
