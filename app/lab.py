@@ -27,14 +27,16 @@ from model.attacks import (
 )
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, find_classifier
-from model.comdefend import CODECS
+from model.comdefend import CODECS, ROBUST
 from model.config import CodecConfig
 from model.defences import Codec
 from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
 from model.ops import pack_code
 
-FAITHFUL, PURIFY = CODECS
+FAITHFUL, PURIFY, *_ = CODECS
+PARTNERS = {"cifar10-robust": ROBUST}
+"""Classifiers that were trained together with a codec."""
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
@@ -49,9 +51,11 @@ def resolved(classifier: str, size: tuple[int, int]) -> str:
 
 
 def resolved_codec(codec: str, classifier: str) -> str:
-    """The name of the codec that is meant before a classifier: the purifying one before small pictures."""
+    """The name of the codec that is meant before a classifier: its own, else by the size of its pictures."""
     if codec != AUTO:
         return codec
+    if classifier in PARTNERS:
+        return PARTNERS[classifier]
     return PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -39,6 +39,18 @@ class WeightsError(RuntimeError):
     def __init__(self, message: str, repair: str | None = None) -> None:
         super().__init__(message)
         self.repair = repair
+
+
+T = TypeVar("T")
+
+
+def once_trained(known: dict[str, T]) -> dict[str, T]:
+    """Of things by the names of their folders under ``weights/``, those whose folder is there.
+
+    For models whose training takes a GPU: they are no part of the repository, and are offered once they have
+    been trained.
+    """
+    return {name: thing for name, thing in known.items() if (WEIGHTS / name).is_dir()}
 
 
 def _repair(folder: Path) -> str | None:

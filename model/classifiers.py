@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model import imagenet
-from model.checkpoint import WEIGHTS, Pretrained, load_tensors
+from model.checkpoint import WEIGHTS, Pretrained, load_tensors, once_trained
 from model.config import ClassifierConfig
 from model.imagenet import OnProgress
 
@@ -250,6 +250,16 @@ CLASSIFIERS: dict[str, Source] = {
     "cifar10-preact": _ours("cifar10-preact", "the same classes, a pre-activation ResNet-20"),
     "cifar10-on-reconstructions": _ours(
         "cifar10-on-reconstructions", "cifar10, tuned to what the purifying codec makes of pictures"
+    ),
+    **once_trained(
+        {
+            name: _ours(name, about)
+            for name, about in {
+                "cifar10-resnet50": "the same classes, a ResNet-50",
+                "cifar10-robust": "the same classes, trained with the robust codec, to stand behind it",
+                "cifar10-adversarial": "the same classes, trained on adversarial pictures, without a codec",
+            }.items()
+        }
     ),
     "imagenet": theirs(
         "EfficientNet-Lite0, 1,000 classes, 224 × 224 pixels", imagenet.lite0_config, imagenet.lite0_tensors

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model import ops
-from model.checkpoint import Pretrained
+from model.checkpoint import Pretrained, once_trained
 from model.config import CodecConfig
 from model.tiling import tiled
 
@@ -173,8 +173,12 @@ def _check_pictures(x: Tensor) -> None:
         raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
 
 
+ROBUST = "comdefend-cifar10-robust"
+"""The codec that has a classifier of its own, ``cifar10-robust``."""
+
 CODECS: dict[str, str] = {
     "comdefend-cifar10": "the paper's loss",
     "comdefend-cifar10-purify": "trained to purify",
+    **once_trained({ROBUST: "trained with its classifier, against an attacker who knows both"}),
 }
 """The trained codecs, folders under ``weights/``, and what they are in a few words."""

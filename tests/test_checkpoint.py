@@ -177,3 +177,10 @@ def test_a_run_survives_saving(codec, pictures, tmp_path):
         steps.step()
     for name, tensor in codec.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_what_takes_a_gpu_to_train_is_offered_once_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    assert checkpoint.once_trained({"robust": 1, "other": 2}) == {}
+    (tmp_path / "robust").mkdir()
+    assert checkpoint.once_trained({"robust": 1, "other": 2}) == {"robust": 1}

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model.data import DataError, load_split, random_crops, to_float
+from model.data import DataError, cutmix, load_split, random_crops, to_float
 
 
 def test_a_folder_becomes_bytes_and_labels(dataset):
@@ -89,3 +89,34 @@ def test_to_float_is_channels_last():
     x = to_float(torch.full((2, 3, 4, 4), 255, dtype=torch.uint8))
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert x.unique().tolist() == [1.0]
+
+
+def test_pictures_are_split_off_evenly(dataset):
+    data = load_split(dataset, "train")
+    rest, own = data.split_off(8)
+    assert (len(rest), len(own)) == (24, 8)
+    assert own.labels.tolist() == [0] * 4 + [1] * 4
+    everything = {picture.numpy().tobytes() for picture in data.images}
+    parts = [{picture.numpy().tobytes() for picture in part.images} for part in (rest, own)]
+    assert parts[0] | parts[1] == everything
+    assert not parts[0] & parts[1]
+    nothing = data.split_off(0)
+    assert (len(nothing[0]), len(nothing[1])) == (32, 0)
+
+
+def test_cutmix_pastes_boxes_and_tells_their_share():
+    images = torch.arange(64, dtype=torch.uint8).view(64, 1, 1, 1).expand(64, 3, 32, 32)
+    labels = torch.arange(64)
+    mixed, others, own = cutmix(images, labels, 1.0, torch.Generator().manual_seed(0))
+    for index in range(64):
+        values = mixed[index].unique().tolist()
+        assert set(values) <= {index, int(others[index])}
+        kept = (mixed[index] == index).float().mean().item()
+        assert kept == pytest.approx(1.0 if others[index] == index else own[index].item(), abs=1e-6)
+    assert 0.2 < own.mean() < 0.8
+    assert own.min() < 0.3
+    again, _, whole = cutmix(images, labels, 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(again, images)
+    assert whole.min() == 1
+    _, _, some = cutmix(images, labels, 0.5, torch.Generator().manual_seed(0))
+    assert 0.3 < (some < 1).float().mean() < 0.7

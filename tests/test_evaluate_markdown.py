@@ -254,3 +254,12 @@ def test_a_cell_of_a_few_pictures_stands_for_no_row(report):
     whole = table(report)
     report["cells"].insert(0, cell("none", "FGSM", 8.0, "white-box", 0.9, images=10))
     assert table(report) == whole
+
+
+def test_twins_are_compared_in_points(report):
+    assert "in points, paired" not in markdown(report)
+    twin = {"defence": "a@b", "twin": "none@c", "epsilon": 8.0, "difference": 0.021,
+            "difference_interval": [-0.005, 0.047]}  # fmt: skip
+    report["twins"] = [twin, twin | {"epsilon": 16.0, "difference": -0.01}]
+    wanted = "`a@b` less `none@c`, in points, paired: +2.1 (-0.5 to +4.7) at 8/255; -1.0 (-0.5 to +4.7) at 16"
+    assert wanted in markdown(report)

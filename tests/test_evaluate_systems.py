@@ -8,7 +8,15 @@ from model.checkpoint import file_hash
 from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, UnknownClassifierError
 from model.defences import DEFENCES, UnknownDefenceError
 from model.evaluate import systems as module
-from model.evaluate.systems import RETRAINED, default_names, load_systems, ready, transfer_source
+from model.evaluate.systems import (
+    RETRAINED,
+    ROBUST_PAIR,
+    TWIN,
+    default_names,
+    load_systems,
+    ready,
+    transfer_source,
+)
 
 CPU = torch.device("cpu")
 
@@ -88,6 +96,10 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     ours = ["none", "comdefend-cifar10", "comdefend-cifar10-purify"]
     retrained = f"comdefend-cifar10-purify@{RETRAINED}"
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
+    assert default_names("imagenet", None) == [*ours, *baselines]
+    for name in ("cifar10-robust", "cifar10-adversarial"):
+        (weights / name).mkdir()
+    assert default_names("cifar10", None) == [*ours, retrained, ROBUST_PAIR, TWIN, *baselines]
     assert default_names("imagenet", None) == [*ours, *baselines]
     monkeypatch.setitem(DEFENCES, "mine", DEFENCES["median-3"])  # as a plugin does
     assert default_names("imagenet", None) == [*ours, *baselines, "mine"]

@@ -159,6 +159,8 @@ def test_the_better_codec_is_chosen_for_a_classifier():
     assert resolved_codec(AUTO, "cifar10") == "comdefend-cifar10-purify"
     assert resolved_codec(AUTO, "imagenet") == "comdefend-cifar10"
     assert resolved_codec("another", "cifar10") == "another"
+    assert resolved_codec(AUTO, "cifar10-robust") == "comdefend-cifar10-robust"  # they were trained together
+    assert resolved_codec("another", "cifar10-robust") == "another"
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from torch import nn
 
 from model import ComDefend
 from model.classifiers import Classifier
-from model.data import ImageSet, load_split, to_float
+from model.data import ImageSet, cutmix, load_split, random_crops, to_float
 from model.metrics import psnr
 from model.recipes import (
     TASKS,
@@ -419,6 +419,57 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
         SettingError, match="resnet9 or preact-resnet20 or resnet50, got 'efficientnet-lite0'"
     ):
         ClassifierTask(data, ["arch=efficientnet-lite0"])
+
+
+def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data, tmp_path):
+    chosen = ClassifierTask.chosen(["arch=resnet50"])
+    assert (chosen["cutmix"], chosen["decay"]) == (0.5, 0.999)
+    assert ClassifierTask.chosen(["cutmix=0.1", "arch=resnet50"])["cutmix"] == 0.1
+    assert ClassifierTask.folders(["arch=resnet50"]) == ("cifar10-resnet50",)
+    task = ClassifierTask(data, ["arch=resnet50"])
+    assert task.decay == 0.999
+    assert task.model.net.conv1.kernel_size == (3, 3)
+    task.model.eval()
+    x = to_float(data.images[:2])
+    assert task.model.net.layer1(task.model.net.maxpool(task.model.net.conv1(x))).shape == (2, 256, 32, 32)
+    full = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    task.finish(data)
+    task.model.save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "model.safetensors").stat().st_size < 48e6
+    loaded = Classifier.from_pretrained(tmp_path / "saved")
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.dtype == full[name].dtype
+        assert torch.allclose(tensor, full[name], rtol=1e-3, atol=1e-6), name
+
+
+@pytest.mark.parametrize("setting", ["cutmix=1.1", "cutmix=-0.1", "decay=1"])
+def test_impossible_settings_of_a_classifier_are_refused(data, setting):
+    with pytest.raises(SettingError, match="a cutmix from 0 to 1"):
+        ClassifierTask(data, [setting])
+
+
+def test_mixed_pictures_count_for_both_labels(data):
+    """Without smoothing: the loss is the share-weighted mean of both labels' cross-entropies."""
+    task = ClassifierTask(data, ["cutmix=1"])
+    task.model.eval()
+    task.label_smoothing = 0.0
+    images, labels = data.images[::2], data.labels[::2]
+    step = task.step(images, labels, 0.5, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    crops = random_crops(images, 32, generator, task.padding)
+    mixed, others, own = cutmix(crops, labels, 1.0, generator)
+    logits = task.model(to_float(mixed)).log_softmax(1)
+    first, second = (-logits.gather(1, which[:, None])[:, 0] for which in (labels, others))
+    assert step.loss.item() == pytest.approx((own * first + (1 - own) * second).mean().item(), rel=1e-4)
+
+
+def test_a_smaller_codec_may_be_trained(data):
+    codec = CodecTask(data, ["com=4,12", "rec=4,3"]).model
+    assert (codec.config.com_widths, codec.config.rec_widths) == ((4, 12), (4, 3))
+    assert sum(p.numel() for p in CodecTask(data).model.parameters()) == 1_566_735
+    for setting in ("com=4,x", "rec=4,5", "com="):
+        with pytest.raises(SettingError, match="com and rec must be widths of convolutions"):
+            CodecTask(data, [setting])
 
 
 def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):

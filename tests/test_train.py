@@ -365,7 +365,15 @@ def test_missing_data_is_one_sentence(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", ["--epochs 0", "--max-minutes nan", "--lr -1", "--seed -1", "--epochs 1 --max-minutes 1"]
+    "option",
+    [
+        "--epochs 0",
+        "--max-minutes nan",
+        "--lr -1",
+        "--seed -1",
+        "--epochs 1 --max-minutes 1",
+        "--micro-batches 0",
+    ],
 )
 def test_impossible_options_are_refused(dataset, tmp_path, option):
     with pytest.raises(SystemExit):
@@ -388,3 +396,50 @@ def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
         "import model, model.train, model.attacks, model.evaluate"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
+    """It starts as the first step's weights, then moves by a twentieth of the way: 1 - 50 / 1000 steps."""
+    data = load_split(dataset, "train")
+    run = new_run(recipes.AdversarialTask(data, ["arch=tiny"]), 1000, learning_rate=1.0)
+    weight, wanted = run.task.model.net[0].weight, None
+    for run.step in range(100, 104):
+        loop.train_step(run, data, torch.arange(8), torch.Generator())
+        wanted = weight.detach().clone() if wanted is None else 0.95 * wanted + 0.05 * weight.detach()
+        assert torch.allclose(run.result.net[0].weight, wanted, atol=1e-6)
+    assert not torch.allclose(run.result.net[0].weight, weight, atol=1e-3)
+    assert new_run(recipes.CodecTask(data), 1000).result.com is not None  # without one: the model itself
+    assert new_run(recipes.CodecTask(data), 1000).average is None
+
+
+def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weights):
+    data = load_split(dataset, "train")
+    run = new_run(recipes.CodecTask(data), 1000, micro_batches=2)
+    run.step = 100
+    wanted = []
+    for number, part in enumerate(torch.arange(8).chunk(2)):
+        generator = torch.Generator().manual_seed(loop._mix(0, 1, 100, *[number] * number))
+        run.task.step(data.images[part], data.labels[part], 0.1, generator).loss.backward()
+    wanted = [parameter.grad / 2 for parameter in run.task.model.parameters()]
+    norm = torch.stack([gradient.norm() for gradient in wanted]).norm()
+    loop.train_step(run, data, torch.arange(8), torch.Generator())
+    scale = min(1.0, run.task.max_grad_norm / norm.item())
+    for parameter, gradient in zip(run.task.model.parameters(), wanted, strict=True):
+        assert torch.allclose(parameter.grad, scale * gradient, rtol=1e-3, atol=1e-7)
+
+
+def test_batches_that_do_not_come_out_even_are_one_sentence(dataset, tmp_path, capsys):
+    assert main(options(dataset, tmp_path / "c", "--micro-batches", "3")) == 1
+    assert "a batch of 8 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
+
+
+def test_compiled_training_learns_the_same(dataset, tmp_path, monkeypatch):
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    assert main(options(dataset, plain, "--epochs", "1")) == 0
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    assert main(options(dataset, compiled, "--epochs", "1", "--compile")) == 0
+    assert graphs["unique_graphs"] > before
+    one, other = (load_file(folder / "model.safetensors") for folder in (plain, compiled))
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-4) for name in one)

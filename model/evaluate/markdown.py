@@ -25,6 +25,12 @@ def percent(cell: Cell | None) -> str:
     return f"{100 * cell['accuracy']:.1f} ({low:.1f} to {high:.1f})"
 
 
+def difference(cell: Cell) -> str:
+    """A paired difference with its interval, in points."""
+    low, high = (100 * v for v in cell["difference_interval"])
+    return f"{100 * cell['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def find(cells: list[Cell], **wanted: object) -> Cell | None:
     """The cell with these values; of several the one on the most pictures, since some attacks come twice."""
     found = (c for c in cells if all(c.get(k) == v for k, v in wanted.items()))
@@ -191,8 +197,7 @@ def _strength(report: Report, epsilon: float | None) -> list[str]:
             cell = find(cells, attack=attack, steps=steps, defence=name)
             text = percent(cell)
             if cell and "difference" in cell:
-                low, high = (100 * v for v in cell["difference_interval"])
-                text += f"; {100 * cell['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+                text += f"; {difference(cell)}"
             row.append(text)
         who = {c["threat_model"] for c in cells if (c["attack"], c["steps"]) == (attack, steps)}
         who = who - {"white-box"} or who
@@ -217,6 +222,9 @@ def _worst_table(report: Report) -> list[str]:
         worst = [w for w in report["worst"] if w["defence"] == name]
         if worst:
             lines.append(f"| `{name}` | {' | '.join(percent(find(worst, epsilon=e)) for e in every)} |")
+    if twins := report.get("twins"):
+        compared = "; ".join(f"{difference(twin)} at {twin['epsilon']:g}/255" for twin in twins)
+        lines += ["", f"`{twins[0]['defence']}` less `{twins[0]['twin']}`, in points, paired: {compared}."]
     return [*lines, ""]
 
 

@@ -9,7 +9,7 @@ from model.evaluate.checks import checks
 from model.evaluate.journal import Record
 from model.evaluate.plan import Scope
 from model.evaluate.run import vector, worst_case
-from model.evaluate.systems import System
+from model.evaluate.systems import ROBUST_PAIR, TWIN, System
 from model.metrics import paired_interval, wilson_interval
 
 Report = dict[str, Any]
@@ -25,7 +25,7 @@ KEPT = (
 
 
 def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Tensor]) -> Report:
-    """All figures of a run: ``defences``, ``cells``, ``worst``, ``checks`` and ``dial``."""
+    """All figures of a run: ``defences``, ``cells``, ``worst``, ``twins``, ``checks`` and ``dial``."""
     plain = [record for record in records if "dial" not in record]
     epsilons = tuple(sorted({r["epsilon"] for r in plain if r["threat_model"] in ALIKE}))
     return {
@@ -37,6 +37,7 @@ def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Te
             for epsilon in epsilons * (len(scopes["adaptive"]) > 0)
             if any(_knowing(r, system.name) and r["epsilon"] == epsilon for r in plain)
         ],
+        "twins": _twins(records, [system.name for system in systems], epsilons, scopes),
         "checks": {
             system.name: [check.to_dict() for check in checks(records, system.name, scopes, epsilons)]
             for system in systems
@@ -80,11 +81,7 @@ def _cell(record: Record, baseline: Record | None) -> Cell:
     right = vector(record["right"])
     cell = {name: record[name] for name in KEPT if name in record} | _accuracy(right)
     if baseline is not None:
-        other = vector(baseline["right"])
-        gained, lost = int((right & ~other).sum()), int((~right & other).sum())
-        low, high = paired_interval(gained, lost, len(right))
-        cell["difference"] = round((gained - lost) / len(right), 4)
-        cell["difference_interval"] = [round(low, 4), round(high, 4)]
+        cell |= _difference(right, vector(baseline["right"]))
     return cell
 
 
@@ -99,6 +96,31 @@ def _baseline(record: Record, records: Iterable[Record]) -> Record | None:
         if other["defence"] == "none" and all(other[name] == record[name] for name in same):
             return other
     return None
+
+
+def _twins(
+    records: list[Record], names: list[str], epsilons: tuple[float, ...], scopes: dict[Scope, Tensor]
+) -> list[Cell]:
+    """How much more the robust pair leaves than its twin without a codec, in the worst case, paired."""
+    if not {ROBUST_PAIR, TWIN} <= set(names) or not len(scopes["adaptive"]):
+        return []
+    found = []
+    for epsilon in epsilons:
+        pair, twin = (
+            worst_case(records, name, epsilon, scopes)[scopes["adaptive"]] for name in (ROBUST_PAIR, TWIN)
+        )
+        found.append({"defence": ROBUST_PAIR, "twin": TWIN, "epsilon": epsilon, **_difference(pair, twin)})
+    return found
+
+
+def _difference(right: Tensor, other: Tensor) -> Cell:
+    """How much more often the first is right on the same pictures, (N,), with its paired interval."""
+    gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+    low, high = paired_interval(gained, lost, len(right))
+    return {
+        "difference": round((gained - lost) / len(right), 4),
+        "difference_interval": [round(low, 4), round(high, 4)],
+    }
 
 
 def _worst(records: list[Record], system: System, epsilon: float, scopes: dict[Scope, Tensor]) -> Cell:

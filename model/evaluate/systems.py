@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 from model.checkpoint import TENSORS_FILE, WEIGHTS, file_hash, tensors_hash
 from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, load_classifier
+from model.comdefend import ROBUST
 from model.defences import DEFENCES, Defence, Nothing, load_defence
 
 RETRAINED = "cifar10-on-reconstructions"
 """The classifier that was trained on what the codec makes of its pictures."""
+PURIFY = "comdefend-cifar10-purify"
+ROBUST_PAIR, TWIN = f"{ROBUST}@cifar10-robust", "none@cifar10-adversarial"
+"""A codec and a classifier trained against an attacker who knows both, and the same without a codec."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
@@ -60,10 +64,11 @@ def classifier_hash(name: str, classifier: Classifier) -> str:
 def default_names(classifier: str, authors: Path | None) -> list[str]:
     """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
     names = ["none", "comdefend-cifar10"]
-    if (WEIGHTS / "comdefend-cifar10-purify").is_dir():
-        names.append("comdefend-cifar10-purify")
-        if classifier == "cifar10" and (WEIGHTS / RETRAINED).is_dir():
-            names.append(f"comdefend-cifar10-purify@{RETRAINED}")
+    if (WEIGHTS / PURIFY).is_dir():
+        names.append(PURIFY)
+    if classifier == "cifar10":
+        own = (f"{PURIFY}@{RETRAINED}", ROBUST_PAIR, TWIN)
+        names += [name for name in own if (WEIGHTS / name.partition("@")[2]).is_dir()]
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
     return [*names, *(["authors"] if authors else []), *JPEGS, *others]
 

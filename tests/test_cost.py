@@ -1,0 +1,48 @@
+"""The cost table: that it counts right, and that the command runs, compiled or not."""
+
+import pytest
+import torch
+
+from model import cost
+from tests.conftest import script
+
+
+def test_operations_are_counted_forth_and_back():
+    """A convolution of 4x4 pixels, 3 to 8 channels, 3x3: a multiply-add is two operations."""
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    x = torch.rand(2, 3, 4, 4)
+    once = 2 * 2 * 16 * 8 * 3 * 9
+    with torch.no_grad():
+        assert cost.counted(lambda: conv(x)) == once
+    assert cost.counted(lambda: conv(x).sum().backward()) == 2 * once  # nothing wants the picture's gradient
+    leaf = x.clone().requires_grad_()
+    assert cost.counted(lambda: torch.autograd.grad(conv(leaf).sum(), leaf)) == 2 * once
+
+
+def test_a_rate_is_operations_over_seconds():
+    assert cost.Cost(100.0, 2e9).rate == 2e11
+
+
+BOTH = {
+    "small codec": ("codec", ("com=4,12", "rec=4,3")),
+    "both": ("robust", ("start=", "arch=tiny")),
+}
+
+
+@pytest.mark.parametrize(("measured", "more"), [(BOTH, []), ({"alone": BOTH["small codec"]}, ["--compile"])])
+def test_the_command_prints_a_table_and_where_the_time_goes(
+    monkeypatch, capsys, tiny_weights, measured, more
+):
+    monkeypatch.setitem(cost.SIZES, "cpu", cost.Size(64, 4, 1, 1))
+    monkeypatch.setattr(cost, "MEASURED", measured)
+    assert script().main(["--benchmark", "compute", "--device", "cpu", *more]) == 0
+    out = capsys.readouterr().out
+    for name in measured:
+        for kind in ("training", "inference"):
+            (line,) = (line for line in out.splitlines() if line.startswith(f"| {name} | {kind} |"))
+            _, _, _, pictures, gflop, _, share, _ = (cell.strip() for cell in line.split("|"))
+            assert float(pictures.replace(",", "")) > 0
+            assert float(gflop) > 0
+            assert share.endswith("%")
+        assert f"- {name}: " in out
+    assert (", compiled" in out) == bool(more)
