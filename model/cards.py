@@ -18,6 +18,7 @@ CITATION = """```bibtex
 ```"""
 
 TITLE = "# "
+CURVE = "## Training curve"
 
 
 PURIFYING = (
@@ -127,11 +128,9 @@ def _chosen(record: dict[str, Any]) -> str:
 
 
 def _curve(record: dict[str, Any]) -> str:
-    """Where the training curve is."""
-    if not curve.worth_drawing(record):
-        return "Its figures are in `history.json`."
-    shown = f"![{curve.summary(record)}]({curve.FILE})"
-    return f"The training curve, whose figures are in `history.json`:\n\n{shown}"
+    """The training curve, and where its figures are."""
+    shown = f"![{curve.summary(record)}]({curve.FILE})\n\n" if curve.worth_drawing(record) else ""
+    return f"{shown}Its figures are in `history.json`."
 
 
 def card(config: Config, record: dict[str, Any]) -> str:
@@ -172,7 +171,11 @@ tags:
 - Settings: {_settings(record)}
 - Command: `{record["command"]}`{earlier}
 
-{_chosen(record)} {_curve(record)}
+{_chosen(record)}
+
+{CURVE}
+
+{_curve(record)}
 
 ## Citation
 
@@ -193,12 +196,11 @@ def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def card_body(folder: Path) -> str:
-    """What a model's card says of it, without front matter, title and citation; empty without a card."""
+    """What a model's card says of it, without front matter, title, curve and citation; empty without one."""
     path = folder / "README.md"
     if not path.is_file():
         return ""
     *_, text = path.read_text(encoding="utf-8").partition(f"\n{TITLE}")
     _, _, body = text.partition("\n")
-    body, *_ = body.partition("\n## Citation")
-    body = "\n".join(line for line in body.splitlines() if not line.startswith("!["))  # shown beside it
+    body, *_ = body.partition(f"\n{CURVE}")
     return body.replace("## Training", "**Training**").strip()

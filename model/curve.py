@@ -52,7 +52,8 @@ def draw(record: dict[str, Any]) -> str:
         panel.plot(epochs, scores, color="#3b82f6", marker="o", markersize=4)
         if number:
             panel.axvline(runs[number - 1][-1][0], color=INK, alpha=0.3, linestyle=":", linewidth=1)
-    panel.set_xlabel("epoch" if len(runs) == 1 else f"epoch, over {len(runs)} runs")
+    own = f", over {len(runs)} runs, each scored under its own settings" if len(runs) > 1 else ""
+    panel.set_xlabel(f"epoch{own}", fontsize="medium" if not own else "small")
     panel.set_ylabel(SCORES[score])
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(labelsize=9)
