@@ -31,12 +31,16 @@ def train(
         "--out", str(out), "--device", "cpu", "--batch-size", "8", *SMALL[what], *more,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    try:
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-    finally:
-        shutil.rmtree(ROOT / "runs" / out.name, ignore_errors=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture
+def tidy():
+    """Names of runs whose checkpoints are removed afterwards."""
+    names = []
+    yield names
+    for name in names:
+        shutil.rmtree(ROOT / "runs" / name, ignore_errors=True)
 
 
 @pytest.mark.parametrize("what", list(SMALL))
