@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from model.evaluate.markdown import failed_checks, headline, markdown, percent, strengths, table
+from model.evaluate.systems import ROBUST_PAIR, TWIN
 
 DEFENCES = {
     "none": "no defence",
@@ -263,3 +264,12 @@ def test_twins_are_compared_in_points(report):
     report["twins"] = [twin, twin | {"epsilon": 16.0, "difference": -0.01}]
     wanted = "`a@b` less `none@c`, in points, paired: +2.1 (-0.5 to +4.7) at 8/255; -1.0 (-0.5 to +4.7) at 16"
     assert wanted in markdown(report)
+
+
+def test_the_headline_has_the_pair_that_was_trained_against_its_attacker(report):
+    assert "Trained together" not in headline(report)
+    pair = {"epsilon": 8.0, "accuracy": 0.46, "interval": [0.43, 0.49], "images": 1000}
+    report["worst"].append(pair | {"defence": ROBUST_PAIR})
+    assert "against such an attacker, it leaves 46.0 (43.0 to 49.0) %. Against one who" in headline(report)
+    report["worst"].append(pair | {"defence": TWIN, "accuracy": 0.45})
+    assert "it leaves 46.0 (43.0 to 49.0) %; the classifier alone, trained likewise, 45.0" in headline(report)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from model.evaluate.plan import MAIN
 from model.evaluate.report import ALIKE, Cell, Report, codecs
+from model.evaluate.systems import ROBUST_PAIR, TWIN
 
 ROW = ("FGSM", "BIM", "PGD")
 """The attacks of the table in brief."""
@@ -70,6 +71,7 @@ def headline(report: Report) -> str:
         else:
             text += f"no codec here leaves one of {best['images']:,} pictures right, each under its own "
             text += f"worst attack (95 % interval: up to {100 * best['interval'][1]:.1f} %). "
+    text += _trained_against_it(report)
     grey = [
         c for c in report["cells"]
         if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
@@ -83,6 +85,16 @@ def headline(report: Report) -> str:
             text += f"; the best of the other defences, `{other['defence']}`, {percent(other)} %"
         text += "."
     return text.strip()
+
+
+def _trained_against_it(report: Report) -> str:
+    """What the pair leaves that was trained against an attacker who knows it, where it was measured."""
+    worst = [w for w in report.get("worst", []) if w["epsilon"] == MAIN]
+    pair, twin = find(worst, defence=ROBUST_PAIR), find(worst, defence=TWIN)
+    if pair is None:
+        return ""
+    text = f"Trained together with its classifier against such an attacker, it leaves {percent(pair)} %"
+    return text + (f"; the classifier alone, trained likewise, {percent(twin)} %. " if twin else ". ")
 
 
 def _best(cells: list[Cell], names: list[str]) -> Cell | None:
