@@ -399,17 +399,33 @@ def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
 
 
 def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
-    """It starts as the first step's weights, then moves by a twentieth of the way: 1 - 50 / 1000 steps."""
+    """By a twentieth of the way, 50 / 1000 steps, from where training began."""
     data = load_split(dataset, "train")
     run = new_run(recipes.AdversarialTask(data, ["arch=tiny"]), 1000, learning_rate=1.0)
-    weight, wanted = run.task.model.net[0].weight, None
+    weight = run.task.model.net[0].weight
+    wanted = weight.detach().clone()
     for run.step in range(100, 104):
         loop.train_step(run, data, torch.arange(8), torch.Generator())
-        wanted = weight.detach().clone() if wanted is None else 0.95 * wanted + 0.05 * weight.detach()
+        wanted = 0.95 * wanted + 0.05 * weight.detach()
         assert torch.allclose(run.result.net[0].weight, wanted, atol=1e-6)
     assert not torch.allclose(run.result.net[0].weight, weight, atol=1e-3)
-    assert new_run(recipes.CodecTask(data), 1000).result.com is not None  # without one: the model itself
-    assert new_run(recipes.CodecTask(data), 1000).average is None
+    assert all(not parameter.requires_grad for parameter in run.result.parameters())
+
+
+def test_the_average_has_batch_norms_statistics_and_counters(dataset):
+    model = torch.nn.BatchNorm1d(1)
+    average = loop.Average(model, 0.75)
+    model(torch.tensor([[8.0], [12.0]]))
+    average.follow(model)
+    assert model.running_mean.item() == pytest.approx(1.0)
+    assert average.module.running_mean.item() == pytest.approx(0.25)
+    assert average.module.num_batches_tracked == model.num_batches_tracked == 1
+
+
+def test_without_an_average_the_last_weights_are_the_result(dataset):
+    run = new_run(recipes.CodecTask(load_split(dataset, "train")), 1000)
+    assert run.average is None
+    assert run.result is run.task.model
 
 
 def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weights):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from model import checkpoint
@@ -71,6 +70,29 @@ class Objective(nn.Module):
         return self.task.step(images, labels, progress, generator)
 
 
+class Average(nn.Module):
+    """A moving average of a model's weights, batch norm's statistics among them (EMA).
+
+    ``torch.optim.swa_utils.AveragedModel`` makes the GPU wait for the host at each update; this does not.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.module = copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module) -> None:
+        """Move towards the model's weights by a share of ``1 - decay``; counters are copied."""
+        pairs = list(zip(self.module.state_dict().values(), model.state_dict().values(), strict=True))
+        moving = [(mean, new) for mean, new in pairs if mean.is_floating_point()]
+        means, news = map(list, zip(*moving, strict=True))
+        torch._foreach_lerp_(means, news, 1 - self.decay)
+        for mean, new in pairs:
+            if not mean.is_floating_point():
+                mean.copy_(new)
+
+
 @dataclass
 class Best:
     """The weights of the epoch that scored best on pictures held out of the training."""
@@ -101,15 +123,13 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
     objective: nn.Module = field(init=False)
-    average: AveragedModel | None = field(init=False, default=None)
+    average: Average | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.objective = self.accelerator.prepare_model(Objective(self.task), device_placement=False)
         if self.task.decay:
             decay = max(0.0, min(self.task.decay, 1 - AVERAGED_SHARE / self.total_steps))
-            self.average = AveragedModel(
-                self.task.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
-            )
+            self.average = Average(self.task.model, decay)
 
     @property
     def result(self) -> nn.Module:
@@ -279,7 +299,7 @@ def train_step(run: Run, data: ImageSet, indices: Tensor, generator: torch.Gener
     nn.utils.clip_grad_norm_(run.task.model.parameters(), run.task.max_grad_norm)
     run.optimizer.step()
     if run.average is not None:
-        run.average.update_parameters(run.task.model)
+        run.average.follow(run.task.model)
     return {"loss": loss.detach(), **shown}
 
 
