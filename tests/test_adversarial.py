@@ -226,3 +226,17 @@ def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkey
 def test_too_many_held_out_are_one_sentence(dataset, tmp_path, capsys):
     assert main(options(dataset, tmp_path / "a", "--set", "held_out=32")) == 1
     assert "32 of 32 training pictures cannot be held out" in capsys.readouterr().err
+
+
+def test_compiled_the_loss_is_the_same(data):
+    task = RobustTask(data, ["beta=1", "steps=2"])
+
+    def loss() -> float:
+        return task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0)).loss.item()
+
+    plain = loss()
+    task.compile()
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    assert loss() == pytest.approx(plain, rel=1e-4)
+    assert graphs["unique_graphs"] > before

@@ -115,6 +115,7 @@ class AdversarialTask(Task):
             raise SettingError(
                 f"{self.classifier.config.arch} does not tell its features: choose another arch"
             )
+        self.features_and_logits = self.classifier.features_and_logits
 
     def start(self, data: ImageSet) -> Classifier:
         """The classifier that training starts from; :attr:`before` becomes its record."""
@@ -137,12 +138,11 @@ class AdversarialTask(Task):
         return sgd(self.model, learning_rate, self.weight_decay)
 
     def compile(self) -> None:
-        for layer in self.classifier.net.children():
-            layer.compile()
+        self.features_and_logits = torch.compile(self.classifier.features_and_logits)
 
     def see(self, x: Tensor) -> Seen:
         """What the system makes of pictures, shape (B,3,H,W), range [0,1]."""
-        features, logits = self.classifier.features_and_logits(x)
+        features, logits = self.features_and_logits(x)
         return Seen(x, features.float(), logits.float())
 
     def attack(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -224,6 +224,8 @@ def _task(recipe: Recipe, train: ImageSet, device: torch.device, compiled: bool)
         raise TrainingError(f"{task.held_out} of {len(train)} training pictures cannot be held out")
     task.model.to(memory_format=torch.channels_last).to(device)
     if compiled:
+        # An attack, a training pass and a test, each with a graph of its own, of two networks in one class.
+        torch._dynamo.config.recompile_limit = 32
         task.compile()
     return task
 
