@@ -65,6 +65,23 @@ def test_a_step_follows_its_generator(kind, tiny_weights, data):
     assert loss(1) != loss(2)
 
 
+@pytest.mark.parametrize("kind", list(TASKS.values()))
+def test_a_step_stays_on_its_device(kind, tiny_weights, data, monkeypatch):
+    """On torch's device without memory, as on a GPU: a tensor from the CPU among the others is an error."""
+    kept = torch.full((8,), 12, device="meta")
+    monkeypatch.setattr(
+        PurifyTask, "planes", lambda self, count, generator: kept
+    )  # by the generator's device
+    task = kind(data)
+    task.model.to("meta")
+    images, labels = data.images[:8].to("meta"), data.labels[:8].to("meta")
+    loss, shown = task.step(images, labels, 0.5, None)
+    loss.backward()
+    found = [loss, *shown.values(), *(p.grad for p in task.model.parameters() if p.grad is not None)]
+    assert len(found) > 4
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
 def test_the_classifiers_normalisation_is_the_datas(dataset):
     data = load_split(dataset, "train")
     config = ClassifierTask(data).model.config

@@ -26,7 +26,7 @@ def widen(codec: ComDefend, x: Tensor, width: float) -> None:
     codec.config = replace(codec.config, surrogate_width=width)
     last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
     with torch.no_grad():
-        typical = codec.logits(x).abs().flatten()[: 2**22].median()
+        typical = codec.logits(x.to(last.get_parameter("weight").device)).abs().flatten()[: 2**22].median()
         for parameter in last.parameters():
             parameter.mul_(width / typical)
 
