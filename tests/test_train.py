@@ -211,6 +211,18 @@ def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
     assert "'codec', not of 'classifier'" in capsys.readouterr().err
 
 
+def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "c"
+    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    to_dict = recipes.Recipe.to_dict
+    monkeypatch.setattr(recipes.Recipe, "to_dict", lambda self: {"old": 1, **to_dict(self)})
+    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    assert main(options(dataset, out, "--resume")) == 1
+    assert (
+        "holds a run of another version of this program: unknown entries ['old']" in capsys.readouterr().err
+    )
+
+
 def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     out = tmp_path / "c"
     assert main(options(dataset, out, "--max-minutes", "0.1", "--stop-after", "0.04")) == 0

@@ -5,6 +5,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 
 from model import checkpoint
 from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
+from model.config import ConfigError
 from model.data import DataError, ImageSet, load_split
 from model.device import DeviceError, choose_device, device_name, fast_math
 from model.recipes import TASKS, ClassifierTask, Recipe, ReconstructionsTask, SettingError, Task
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_ERROR = 0, 1
 PROBE_STEPS = 1000
+OTHERS = {
+    "out": "holds a run for {}, not for {}",
+    "data": "holds a run on other training pictures than these",
+}
+"""What is said of a run whose identity is another one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +92,30 @@ def main(args: argparse.Namespace, command: str) -> int:
         return EXIT_ERROR
 
 
+@dataclass(frozen=True)
+class Sitting:
+    """What one process of a run has, whether it begins or goes on."""
+
+    args: argparse.Namespace
+    kind: type[Task]
+    train: ImageSet
+    path: Path
+    """Of the checkpoint."""
+    identity: dict[str, str]
+    """What a resumed run must have in common with its beginning, besides the recipe."""
+    device: torch.device
+    accelerator: "Accelerator"
+    started: float
+
+    def run(self, task: Task, recipe: Recipe, total_steps: int, command: str) -> Run:
+        """A run of a task from its first step."""
+        optimizer = task.optimizer(recipe.learning_rate)
+        return Run(
+            task, optimizer, recipe, self.path, self.device, self.accelerator, total_steps, command,
+            self.identity, started=self.started,
+        )  # fmt: skip
+
+
 def _train(args: argparse.Namespace, command: str) -> int:
     # Imported when used: it takes a second, and whoever only serves the page does without it.
     from accelerate import Accelerator
@@ -104,15 +135,12 @@ def _train(args: argparse.Namespace, command: str) -> int:
     train, test = load_split(args.data, "train"), load_split(args.data, "test")
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
-    # What a resumed run must have in common with its beginning, besides the recipe.
     identity = {"out": str(base.resolve()), "data": train.fingerprint()}
     train, test = train.to(device), test.every(kind.test_images).to(device)
 
     with Interrupts() as interrupts:
-        if args.resume:
-            run = _resumed(args, identity, path, device, accelerator, train, started)
-        else:
-            run = _begun(args, command, identity, path, device, accelerator, train, test, started)
+        sitting = Sitting(args, kind, train, path, identity, device, accelerator, started)
+        run = _resumed(sitting) if args.resume else _begun(sitting, command, test)
         rest, held_out = train.split_off(run.task.held_out)
         watched = held_out if run.task.held_out else test.every(EPOCH_TEST_IMAGES)
         stop_at = started + args.stop_after * 60 if args.stop_after else None
@@ -138,19 +166,9 @@ def task_name(args: argparse.Namespace) -> str:
     return ReconstructionsTask.name
 
 
-def _begun(
-    args: argparse.Namespace,
-    command: str,
-    identity: dict[str, str],
-    path: Path,
-    device: torch.device,
-    accelerator: "Accelerator",
-    train: ImageSet,
-    test: ImageSet,
-    started: float,
-) -> Run:
-    kind = TASKS[task_name(args)]
-    default_precision = "bfloat16" if device.type == "cuda" else "float32"
+def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
+    args, kind, accelerator = sitting.args, sitting.kind, sitting.accelerator
+    default_precision = "bfloat16" if sitting.device.type == "cuda" else "float32"
     recipe = Recipe(
         task=kind.name,
         batch_size=args.batch_size or kind.batch_size,
@@ -163,37 +181,23 @@ def _begun(
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
         settings=kind.spelled_out(args.set or ()),
     )
-    _check_sharing(recipe, accelerator)
-    task = _task(recipe, train, device, args.compile)
-    batches = Batches(len(train) - task.held_out, recipe.batch_size, recipe.seed)
-
-    def run(task: Task, total_steps: int) -> Run:
-        optimizer = task.optimizer(recipe.learning_rate)
-        return Run(
-            task,
-            optimizer,
-            recipe,
-            path,
-            device,
-            accelerator,
-            total_steps,
-            command,
-            identity,
-            started=started,
-        )
-
+    task = _task(sitting, recipe)
+    batches = Batches(len(sitting.train) - task.held_out, recipe.batch_size, recipe.seed)
     if recipe.max_minutes:
         probe = copy.deepcopy(task)
         if args.compile:
             probe.compile()
-        left = recipe.max_minutes - (time.monotonic() - started) / 60
-        total = _told(plan_steps(run(probe, PROBE_STEPS), batches, train, test, left))
+        left = recipe.max_minutes - (time.monotonic() - sitting.started) / 60
+        total = plan_steps(
+            sitting.run(probe, recipe, PROBE_STEPS, command), batches, sitting.train, test, left
+        )
+        total = _told(total)
     else:
         total = max(1, round((recipe.epochs or 0) * batches.per_epoch))
     if accelerator.is_main_process:
         shared = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-        print(f"{total} steps of {recipe.batch_size} pictures on {device_name(device)}{shared}")
-    return run(task, total)
+        print(f"{total} steps of {recipe.batch_size} pictures on {device_name(sitting.device)}{shared}")
+    return sitting.run(task, recipe, total, command)
 
 
 def _told(steps: int) -> int:
@@ -216,31 +220,28 @@ def _check_sharing(recipe: Recipe, accelerator: "Accelerator") -> None:
         )
 
 
-def _task(recipe: Recipe, train: ImageSet, device: torch.device, compiled: bool) -> Task:
+def _task(sitting: Sitting, recipe: Recipe) -> Task:
     """The recipe's task with its model on the device."""
+    _check_sharing(recipe, sitting.accelerator)
     torch.manual_seed(recipe.seed)
-    task = TASKS[recipe.task](train, recipe.settings)
-    if not 0 <= task.held_out < len(train):
-        raise TrainingError(f"{task.held_out} of {len(train)} training pictures cannot be held out")
-    task.model.to(memory_format=torch.channels_last).to(device)
-    if compiled:
+    task = sitting.kind(sitting.train, recipe.settings)
+    if not 0 <= task.held_out < len(sitting.train):
+        raise TrainingError(f"{task.held_out} of {len(sitting.train)} training pictures cannot be held out")
+    task.model.to(memory_format=torch.channels_last).to(sitting.device)
+    if sitting.args.compile:
         # An attack, a training pass and a test, each with a graph of its own, of two networks in one class.
         torch._dynamo.config.recompile_limit = 32
         task.compile()
     return task
 
 
-def _resumed(
-    args: argparse.Namespace,
-    identity: dict[str, str],
-    path: Path,
-    device: torch.device,
-    accelerator: "Accelerator",
-    train: ImageSet,
-    started: float,
-) -> Run:
+def _resumed(sitting: Sitting) -> Run:
+    args, kind, path = sitting.args, sitting.kind, sitting.path
     state = checkpoint.read_run_state(path)
-    recipe = Recipe.from_dict(state["recipe"])
+    try:
+        recipe = Recipe.from_dict(state["recipe"])
+    except ConfigError as error:
+        raise TrainingError(f"{path} holds a run of another version of this program: {error}") from error
     asked: dict[str, Any] = {
         "batch_size": args.batch_size,
         "micro_batches": args.micro_batches,
@@ -249,28 +250,23 @@ def _resumed(
         "max_minutes": args.max_minutes,
         "seed": args.seed,
         "precision": args.precision,
-        "settings": TASKS[task_name(args)].spelled_out(args.set) if args.set else None,
+        "settings": kind.spelled_out(args.set) if args.set else None,
     }
-    if recipe.task != task_name(args):
-        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {task_name(args)!r}")
+    if recipe.task != kind.name:
+        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {kind.name!r}")
     for name, value in asked.items():
         if value is not None and value != getattr(recipe, name):
             raise TrainingError(
                 f"{name} is {getattr(recipe, name)} in {path} and cannot become {value}: "
                 f"a resumed run keeps its schedule. Leave the option out, or start anew."
             )
-    if state["identity"]["out"] != identity["out"]:
-        raise TrainingError(f"{path} holds a run for {state['identity']['out']}, not for {identity['out']}")
-    if state["identity"]["data"] != identity["data"]:
-        raise TrainingError(f"{path} holds a run on other training pictures than these")
-    _check_sharing(recipe, accelerator)
-    task = _task(recipe, train, device, args.compile)
+    for what, mine in sitting.identity.items():
+        if state["identity"][what] != mine:
+            raise TrainingError(f"{path} {OTHERS[what].format(state['identity'][what], mine)}")
+    task = _task(sitting, recipe)
     if task.shape() != state["model_config"]:
         raise TrainingError(f"{path} holds a run of another network than today's")
-    run = Run(
-        task, task.optimizer(recipe.learning_rate), recipe, path, device, accelerator, state["total_steps"],
-        state["command"], identity, started=started,
-    )  # fmt: skip
+    run = sitting.run(task, recipe, state["total_steps"], state["command"])
     run.restore(state)
     if run.leads:
         print(f"Going on from step {run.step} of {run.total_steps}")
