@@ -319,3 +319,7 @@ def load_run(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.O
             state.setdefault(int(index), {})[entry] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if value.shape == parameter.shape:  # in memory as the parameter, as fused optimisers want it
+                kept[name] = torch.empty_like(parameter).copy_(value)

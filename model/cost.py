@@ -6,6 +6,7 @@ what.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from model.checkpoint import WeightsError
 from model.data import ImageSet, to_float
-from model.device import choose_device, device_name, fast_math
+from model.device import DeviceError, choose_device, device_name, fast_math
 from model.recipes import TASKS, Recipe
 from model.train.loop import Run, train_step
 
@@ -146,7 +148,7 @@ def costs(run: Run, data: ImageSet, size: Size) -> dict[str, Cost]:
 
     def infer() -> None:
         with torch.no_grad(), torch.autocast(device.type, PRECISION):
-            run.task.model(x)
+            run.task.infer(x)
 
     found = {}
     for name, action in (("training", train), ("inference", infer)):
@@ -175,7 +177,10 @@ def profiled(run: Run, data: ImageSet, size: Size) -> list[str]:
     kind = "self_device_time_total" if gpu else "self_cpu_time_total"
     events = seen.key_averages()
     if gpu:
-        events = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+        events = [
+            event for event in events
+            if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+        ]  # fmt: skip
     total = sum(getattr(event, kind) for event in events)
     longest = sorted(events, key=lambda event: getattr(event, kind), reverse=True)[:TOP]
     lines = [f"{getattr(event, kind) / total:.0%} {event.key[:90]}" for event in longest]
@@ -184,7 +189,16 @@ def profiled(run: Run, data: ImageSet, size: Size) -> list[str]:
 
 def main(device_name_asked: str = "auto", compiled: bool = False) -> int:
     """Measure, and print a table and the profiles; the exit status."""
-    device = choose_device(device_name_asked)
+    try:
+        return _measure(choose_device(device_name_asked), compiled)
+    except (DeviceError, WeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _measure(device: torch.device, compiled: bool) -> int:
+    if device.type not in SIZES:
+        raise DeviceError(f"the cost is measured on {' or '.join(SIZES)}, not on {device.type!r}")
     fast_math(device)
     size = SIZES[device.type]
     generator = torch.Generator().manual_seed(0)

@@ -73,6 +73,7 @@ def summary(record: dict[str, Any]) -> str:
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:
-    """Draw the curve beside a model's weights, if there is one."""
+    """Draw the curve beside a model's weights; if there is none, that of an earlier run goes."""
+    (folder / FILE).unlink(missing_ok=True)
     if worth_drawing(record):
         (folder / FILE).write_text(draw(record), encoding="utf-8")

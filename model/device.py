@@ -27,6 +27,14 @@ def fast_math(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
 
 
+def many_graphs() -> None:
+    """Let ``torch.compile`` keep more graphs of a piece of code than its default of 8.
+
+    Training, an attack and a test have one each, for every network of a class; beyond the limit it is silent.
+    """
+    torch._dynamo.config.recompile_limit = 64
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

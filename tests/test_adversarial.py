@@ -70,6 +70,7 @@ def test_the_attack_moves_no_statistics_and_leaves_no_gradient(data):
     assert task.model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.state_dict().items())
     assert all(parameter.grad is None for parameter in task.model.parameters())
+    assert all(parameter.requires_grad for parameter in task.model.parameters())
 
 
 def test_without_beta_the_loss_is_that_of_adversarial_pictures(data):
@@ -140,7 +141,11 @@ def test_the_figures_are_those_of_an_adaptive_attacker(data):
         figures = task.evaluate(task.model, data)
     clean = (task.model(to_float(data.images)).argmax(1) == data.labels).float().mean().item()
     assert figures["accuracy"] == pytest.approx(clean)
-    assert figures["robust_accuracy"] <= figures["accuracy"]
+    attacked = recipes.adversarial.pgd(
+        task.model, to_float(data.images), data.labels, 8.0, task.judge, torch.Generator().manual_seed(0)
+    ).adversarial
+    both = [task.model(x).argmax(1) == data.labels for x in (to_float(data.images), attacked)]
+    assert figures["robust_accuracy"] == pytest.approx((both[0] & both[1]).float().mean().item())
     assert figures["robust_accuracy_low"] < figures["robust_accuracy"] < figures["robust_accuracy_high"]
 
 

@@ -184,3 +184,16 @@ def test_what_takes_a_gpu_to_train_is_offered_once_it_is_there(tmp_path, monkeyp
     assert checkpoint.once_trained({"robust": 1, "other": 2}) == {}
     (tmp_path / "robust").mkdir()
     assert checkpoint.once_trained({"robust": 1, "other": 2}) == {"robust": 1}
+
+
+def test_an_optimisers_tensors_lie_in_memory_as_their_parameters(tmp_path):
+    """Fused optimisers refuse others; the file has them all contiguous."""
+    models = [torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last) for _ in range(2)]
+    saved, restored = (torch.optim.SGD(model.parameters(), 0.1, momentum=0.9) for model in models)
+    models[0](torch.rand(1, 3, 4, 4)).sum().backward()
+    saved.step()
+    checkpoint.save_run(tmp_path / "run.safetensors", {"model": models[0]}, saved, {})
+    checkpoint.load_run(tmp_path / "run.safetensors", {"model": models[1]}, restored)
+    momentum = restored.state[models[1].weight]["momentum_buffer"]
+    assert momentum.stride() == models[1].weight.stride() != momentum.contiguous().stride()
+    assert torch.equal(momentum, saved.state[models[0].weight]["momentum_buffer"])

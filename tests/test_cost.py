@@ -46,3 +46,9 @@ def test_the_command_prints_a_table_and_where_the_time_goes(
             assert share.endswith("%")
         assert f"- {name}: " in out
     assert (", compiled" in out) == bool(more)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta"])
+def test_a_device_that_cannot_be_measured_is_one_sentence(capsys, device):
+    assert script().main(["--benchmark", "compute", "--device", device]) == 1
+    assert f"'{device}'" in capsys.readouterr().err

@@ -84,3 +84,10 @@ def test_the_curve_of_adversarial_training_is_of_what_stood_on_pictures_held_out
     run["epochs"][0]["robust_accuracy"] = 0.4
     assert curve.points(run) == ("robust_accuracy", [[(1.5, 0.4)]])
     assert "on training pictures held out" in curve.summary(run)
+
+
+def test_a_curve_of_an_earlier_run_is_not_kept(tmp_path):
+    curve.write(tmp_path, record("classifier", 0.5, 0.6))
+    assert (tmp_path / curve.FILE).is_file()
+    curve.write(tmp_path, record("classifier", 0.5))
+    assert not (tmp_path / curve.FILE).exists()

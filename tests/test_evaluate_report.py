@@ -123,6 +123,8 @@ def test_the_robust_pair_is_compared_with_its_twin_on_the_same_pictures(systems)
     assert found["difference"] == 0.5  # 3 of 4 against 1 of 4
     assert found["difference_interval"] == pytest.approx(paired_interval(2, 0, 4), abs=1e-4)
     assert figures(records[:1], [pair], SCOPES)["twins"] == []
+    without = [r for r in records if r["threat_model"] != "adaptive"]  # stopped before the pair was attacked
+    assert figures(without, [pair, twin], SCOPES)["twins"] == []
 
 
 def test_systems_without_an_adaptive_attacker_have_no_checks(found):

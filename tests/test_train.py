@@ -75,7 +75,8 @@ def test_training_leaves_a_complete_folder(dataset, tmp_path, what, kind):
 
 def test_train_alone_means_the_codec(dataset, tmp_path):
     out = tmp_path / "c"
-    assert main(["--train", "--data", str(dataset), "--out", str(out), "--epochs", "1"]) == 0
+    found = ["--train", "--data", str(dataset), "--out", str(out), "--epochs", "1", "--device", "cpu"]
+    assert main(found) == 0
     ComDefend.from_pretrained(out)
 
 
@@ -259,7 +260,7 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
     monkeypatch.setattr(loop, "evaluate", test)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
     batches = loop.Batches(len(data), 8, 0)  # 4 steps an epoch
-    planning = 8 * 0.01 + 8 * 0.04 + 1.0
+    planning = 8 * 0.01 + 8 * 0.04 + 2 * 1.0  # the first test only warms up
     per_step = 0.8 * 0.01 + 0.2 * 0.04 + 1.0 / 4
     wanted = int((600 - planning - 2 * 1.0) / per_step)
     found = loop.plan_steps(new_run(task, 1000), batches, data, data, 10.0)
@@ -459,6 +460,9 @@ def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weigh
 def test_batches_that_do_not_come_out_even_are_one_sentence(dataset, tmp_path, capsys):
     assert main(options(dataset, tmp_path / "c", "--micro-batches", "3")) == 1
     assert "a batch of 8 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
+    # Of 32 pictures there is no larger batch.
+    assert main(options(dataset, tmp_path / "c", "--batch-size", "99", "--micro-batches", "3")) == 1
+    assert "a batch of 32 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
 
 
 def test_compiled_training_learns_the_same(dataset, tmp_path, monkeypatch):

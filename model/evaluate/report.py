@@ -35,7 +35,7 @@ def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Te
             _worst(records, system, epsilon, scopes)
             for system in systems
             for epsilon in epsilons * (len(scopes["adaptive"]) > 0)
-            if any(_knowing(r, system.name) and r["epsilon"] == epsilon for r in plain)
+            if _tried(plain, system.name, epsilon)
         ],
         "twins": _twins(records, [system.name for system in systems], epsilons, scopes),
         "checks": {
@@ -64,6 +64,11 @@ def codecs(report: Report) -> list[str]:
 def _knowing(record: Record, name: str) -> bool:
     """Whether it is of an attacker who knows the whole system."""
     return record["defence"] == name and record["threat_model"] in ("adaptive", "white-box")
+
+
+def _tried(records: list[Record], name: str, epsilon: float) -> bool:
+    """Whether an attacker who knows the whole system has attacked it at that strength."""
+    return any(_knowing(record, name) and record["epsilon"] == epsilon for record in records)
 
 
 def _accuracy(right: Tensor) -> Cell:
@@ -106,6 +111,8 @@ def _twins(
         return []
     found = []
     for epsilon in epsilons:
+        if not all(_tried(records, name, epsilon) for name in (ROBUST_PAIR, TWIN)):
+            continue  # the run was stopped before both were attacked
         pair, twin = (
             worst_case(records, name, epsilon, scopes)[scopes["adaptive"]] for name in (ROBUST_PAIR, TWIN)
         )

@@ -13,6 +13,7 @@ from model.checkpoint import Pretrained
 from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
+from model.device import many_graphs
 from model.metrics import wilson_interval
 from model.pgd import Descent, pgd
 from model.recipes.classifier import config_for, sgd
@@ -138,6 +139,7 @@ class AdversarialTask(Task):
         return sgd(self.model, learning_rate, self.weight_decay)
 
     def compile(self) -> None:
+        many_graphs()
         self.features_and_logits = torch.compile(self.classifier.features_and_logits)
 
     def see(self, x: Tensor) -> Seen:
@@ -145,10 +147,15 @@ class AdversarialTask(Task):
         features, logits = self.features_and_logits(x)
         return Seen(x, features.float(), logits.float())
 
+    def infer(self, x: Tensor) -> Tensor:
+        return self.see(x).logits
+
     def attack(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Adversarial pictures against the whole system as it is at inference, shape (B,3,H,W)."""
         training = self.model.training
-        self.model.eval()  # with the mean statistics of batch norm, which the attack must not move either
+        # With the mean statistics of batch norm, which the attack must not move either; and without the
+        # weights' gradients, which a compiled graph would compute although nobody asks for them.
+        self.model.eval().requires_grad_(False)
         if self.chosen_settings["beta"]:
             with torch.no_grad():
                 wanted = self.see(x).logits.softmax(1)
@@ -160,7 +167,7 @@ class AdversarialTask(Task):
                 lambda at: nn.functional.cross_entropy(self.see(at).logits, labels, reduction="sum"),
                 x, self.epsilon, self.steps, generator,
             )  # fmt: skip
-        self.model.train(training)
+        self.model.train(training).requires_grad_(True)
         return found
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
@@ -194,9 +201,10 @@ class AdversarialTask(Task):
         generator = torch.Generator(data.images.device).manual_seed(0)
         right, standing = 0, 0
         for x, labels in data.batches(250):
-            right += int((model(x).argmax(1) == labels).sum())
+            unattacked = model(x).argmax(1) == labels
             found = pgd(model, x, labels, self.epsilon, self.judge, generator).adversarial
-            standing += int((model(found).argmax(1) == labels).sum())
+            right += int(unattacked.sum())
+            standing += int((unattacked & (model(found).argmax(1) == labels)).sum())
         figures: dict[str, float] = {}
         for name, count in (("accuracy", right), ("robust_accuracy", standing)):
             low, high = wilson_interval(count, len(data))

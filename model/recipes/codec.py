@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model.comdefend import ComDefend
 from model.config import CodecConfig, words
 from model.data import ImageSet, random_crops, to_float
+from model.device import many_graphs
 from model.loss import unified_loss
 from model.metrics import Means, psnr, ssim
 from model.recipes.task import SettingError, Stage, Step, Task, stage_at
@@ -81,6 +82,7 @@ class CodecTask(Task):
         )
 
     def compile(self) -> None:
+        many_graphs()
         self.model.com.compile()
         self.model.rec.compile()
 

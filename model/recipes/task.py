@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from model.checkpoint import Pretrained
 from model.config import Config
 from model.data import ImageSet
+from model.device import many_graphs
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,13 @@ class Task(ABC):
         """The configurations of the parts, for a checkpoint."""
         return [part.config.to_dict() for part in self.parts()]
 
+    def infer(self, x: Tensor) -> Tensor:
+        """What the model makes of pictures, (B,3,H,W) in [0,1], by the way that :meth:`compile` fuses."""
+        return self.model(x)
+
     def compile(self) -> None:
         """Fuse the model's kernels, in place; what is saved stays what it is."""
+        many_graphs()
         self.model.compile()
 
     @abstractmethod

@@ -121,10 +121,10 @@ def _train(args: argparse.Namespace, command: str) -> int:
     from accelerate import Accelerator
 
     started = time.monotonic()
-    device = choose_device(args.device)
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    if accelerator.num_processes > 1:  # each has a device of its own
-        device = accelerator.device
+    on_cpu = args.device == "cpu" or not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
+    # Of several processes each has a device of its own.
+    device = accelerator.device if accelerator.num_processes > 1 else choose_device(args.device)
     fast_math(device)
     kind = TASKS[task_name(args)]
     names = kind.folders(args.set or ())
@@ -132,7 +132,8 @@ def _train(args: argparse.Namespace, command: str) -> int:
     outs = places(base.resolve(), names)
     path = REPOSITORY / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
     check_out(outs, path.parent)
-    train, test = load_split(args.data, "train"), load_split(args.data, "test")
+    with accelerator.main_process_first():  # it may have to download them
+        train, test = load_split(args.data, "train"), load_split(args.data, "test")
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
     identity = {"out": str(base.resolve()), "data": train.fingerprint()}
@@ -208,29 +209,24 @@ def _told(steps: int) -> int:
     return number
 
 
-def _check_sharing(recipe: Recipe, accelerator: "Accelerator") -> None:
+def _check_sharing(batch: int, parts: int, processes: int) -> None:
     """Refuse batches that do not come out even, which would weigh some pictures more than others."""
-    if recipe.batch_size % recipe.micro_batches:
-        raise TrainingError(
-            f"a batch of {recipe.batch_size} cannot be cut into {recipe.micro_batches} equal micro-batches"
-        )
-    if recipe.micro_batches % accelerator.num_processes:
-        raise TrainingError(
-            f"{accelerator.num_processes} processes cannot share {recipe.micro_batches} micro-batches evenly"
-        )
+    if batch % parts:
+        raise TrainingError(f"a batch of {batch} cannot be cut into {parts} equal micro-batches")
+    if parts % processes:
+        raise TrainingError(f"{processes} processes cannot share {parts} micro-batches evenly")
 
 
 def _task(sitting: Sitting, recipe: Recipe) -> Task:
     """The recipe's task with its model on the device."""
-    _check_sharing(recipe, sitting.accelerator)
     torch.manual_seed(recipe.seed)
     task = sitting.kind(sitting.train, recipe.settings)
     if not 0 <= task.held_out < len(sitting.train):
         raise TrainingError(f"{task.held_out} of {len(sitting.train)} training pictures cannot be held out")
+    batch = min(recipe.batch_size, len(sitting.train) - task.held_out)
+    _check_sharing(batch, recipe.micro_batches, sitting.accelerator.num_processes)
     task.model.to(memory_format=torch.channels_last).to(sitting.device)
     if sitting.args.compile:
-        # An attack, a training pass and a test, each with a graph of its own, of two networks in one class.
-        torch._dynamo.config.recompile_limit = 32
         task.compile()
     return task
 

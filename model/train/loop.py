@@ -351,8 +351,11 @@ def evaluate(task: Task, model: nn.Module, data: ImageSet) -> dict[str, float]:
     """The task's figures of ``model`` on ``data``, in float32 and evaluation mode."""
     training = model.training
     model.eval()
+    # An attack's batches shrink as pictures fall: no convolution is worth trying out for each size.
+    tried_out, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
     with torch.no_grad():
         figures = task.evaluate(model, data)
+    torch.backends.cudnn.benchmark = tried_out
     model.train(training)
     return figures
 
@@ -386,8 +389,9 @@ def plan_steps(probe: Run, batches: Batches, train: ImageSet, test: ImageSet, mi
         end += stage.share
 
     sample = test.every(EPOCH_TEST_IMAGES)
+    evaluate(probe.task, probe.result, sample.every(1))  # kernels are compiled at their first use
     start = time.perf_counter()
-    evaluate(probe.task, probe.task.model, sample)
+    evaluate(probe.task, probe.result, sample)
     test_seconds = time.perf_counter() - start
     at_the_end = 2 * test_seconds * len(test) / len(sample)  # the new weights and the old ones
     per_step += test_seconds / batches.per_epoch
