@@ -125,6 +125,14 @@ def test_impossible_settings_are_refused(data, setting):
         RobustTask(data, [setting])
 
 
+def test_the_record_names_no_architecture_that_had_no_say():
+    assert "arch=" in RobustTask.spelled_out([])
+    assert "start=cifar10-adversarial" in RobustTask.spelled_out(["arch=resnet9"])
+    assert "arch=" in RobustTask.spelled_out(["arch=resnet9"])
+    assert "arch=resnet9" in RobustTask.spelled_out(["arch=resnet9", "start="])
+    assert "arch=preact-resnet18" in AdversarialTask.spelled_out([])
+
+
 def test_a_start_must_know_the_classes_and_a_network_must_tell_its_features(data):
     with pytest.raises(SettingError, match="other classes"):
         RobustTask(ImageSet(data.images, data.labels, ("a", "b")))

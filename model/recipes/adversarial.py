@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +117,11 @@ class AdversarialTask(Task):
                 f"{self.classifier.config.arch} does not tell its features: choose another arch"
             )
         self.features_and_logits = self.classifier.features_and_logits
+
+    @classmethod
+    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
+        found = super().chosen(settings)
+        return found | {"arch": ""} if found["start"] else found  # the record names none that had no say
 
     def start(self, data: ImageSet) -> Classifier:
         """The classifier that training starts from; :attr:`before` becomes its record."""
