@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from model import DefendedClassifier, load_classifier
-from model.classifiers import Classifier, UnknownClassifierError, preact_resnet20, resnet9
+from model.classifiers import ARCHITECTURES, Classifier, UnknownClassifierError
 from model.config import ClassifierConfig
 
 
@@ -14,10 +14,18 @@ def test_normalisation_is_inside(classifier, pictures):
 
 
 @pytest.mark.parametrize(
-    ("network", "least", "most"), [(resnet9, 90e6, 100e6), (preact_resnet20, 40e6, 42e6)]
+    ("arch", "least", "most", "parameters"),
+    [
+        ("resnet9", 90e6, 100e6, 1.6e6),
+        ("preact-resnet20", 40e6, 42e6, 0.3e6),
+        ("preact-resnet18", 550e6, 560e6, 11e6),
+        ("wide-resnet28-10", 5.1e9, 5.3e9, 36e6),
+        ("resnet50", 1.25e9, 1.35e9, 23.5e6),
+    ],
 )
-def test_multiply_adds_are_those_of_the_docstring(network, least, most):
-    model = network(10).eval()
+def test_multiply_adds_and_parameters_are_those_that_are_told(arch, least, most, parameters):
+    model = ARCHITECTURES[arch](10).eval()
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=0.1)
     count = 0
 
     def add(module: nn.Module, _: object, output: torch.Tensor) -> None:
