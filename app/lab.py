@@ -54,9 +54,8 @@ def resolved_codec(codec: str, classifier: str) -> str:
     """The name of the codec that is meant before a classifier: its own, else by the size of its pictures."""
     if codec != AUTO:
         return codec
-    if classifier in PARTNERS:
-        return PARTNERS[classifier]
-    return PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL
+    by_size = PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL
+    return PARTNERS.get(classifier, by_size)
 
 
 class ScenarioError(ValueError):

@@ -16,7 +16,7 @@ def cell(
 ) -> dict:
     interval = [accuracy - 0.05, accuracy + 0.1]
     return {"defence": defence, "attack": attack, "epsilon": epsilon, "threat_model": threat_model,
-            "accuracy": accuracy, "interval": interval, **more}  # fmt: skip
+            "accuracy": accuracy, "interval": interval, "images": 1000, **more}  # fmt: skip
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def report() -> dict:
             cell(codec, "noise", 2, "no attacker", 0.9, bits_flipped=0.01),
         ],
         "worst": [
-            {"defence": codec, "epsilon": 8, "accuracy": 0.05, "interval": [0, 0.1]},
-            {"defence": codec, "epsilon": 2, "accuracy": 0.45, "interval": [0.4, 0.5]},
+            {"defence": codec, "epsilon": 8, "accuracy": 0.05, "interval": [0, 0.1], "images": 100},
+            {"defence": codec, "epsilon": 2, "accuracy": 0.45, "interval": [0.4, 0.5], "images": 100},
         ],
         "dial": [
             {"defence": codec, "planes": planes, "attack": attack, "threat_model": who, "epsilon": None,
-             "accuracy": planes / 12 * share, "interval": [0, 1]}
+             "accuracy": planes / 12 * share, "interval": [0, 1], "images": 300}
             for attack, who, share in (("clean", "no attacker", 1), ("BIM", "grey-box", 0.5))
             for planes in (12, 6, 1)
         ],

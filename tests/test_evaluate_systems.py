@@ -100,6 +100,9 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     for name in ("cifar10-robust", "cifar10-adversarial"):
         (weights / name).mkdir()
     assert default_names("cifar10", None) == [*ours, retrained, ROBUST_PAIR, TWIN, *baselines]
+    (weights / "cifar10-resnet50").mkdir()
+    large = [f"{name}@cifar10-resnet50" for name in ("none", "comdefend-cifar10-purify")]
+    assert default_names("cifar10", None) == [*ours, retrained, *large, ROBUST_PAIR, TWIN, *baselines]
     assert default_names("imagenet", None) == [*ours, *baselines]
     monkeypatch.setitem(DEFENCES, "mine", DEFENCES["median-3"])  # as a plugin does
     assert default_names("imagenet", None) == [*ours, *baselines, "mine"]

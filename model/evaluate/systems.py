@@ -17,6 +17,8 @@ RETRAINED = "cifar10-on-reconstructions"
 PURIFY = "comdefend-cifar10-purify"
 ROBUST_PAIR, TWIN = f"{ROBUST}@cifar10-robust", "none@cifar10-adversarial"
 """A codec and a classifier trained against an attacker who knows both, and the same without a codec."""
+RESNET50 = "cifar10-resnet50"
+"""The paper's classifier."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
@@ -67,7 +69,8 @@ def default_names(classifier: str, authors: Path | None) -> list[str]:
     if (WEIGHTS / PURIFY).is_dir():
         names.append(PURIFY)
     if classifier == "cifar10":
-        own = (f"{PURIFY}@{RETRAINED}", ROBUST_PAIR, TWIN)
+        large = (f"none@{RESNET50}", f"{PURIFY}@{RESNET50}")
+        own = (f"{PURIFY}@{RETRAINED}", *large, ROBUST_PAIR, TWIN)
         names += [name for name in own if (WEIGHTS / name.partition("@")[2]).is_dir()]
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
     return [*names, *(["authors"] if authors else []), *JPEGS, *others]
