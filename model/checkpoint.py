@@ -153,6 +153,12 @@ def find_folder(name_or_path: str | Path) -> Path | None:
     )
 
 
+def read_record(name: str) -> dict[str, Any] | None:
+    """What is told of the run that made a model, by its name or folder; None where nothing is."""
+    history = (find_folder(name) or Path(name)) / "history.json"
+    return read_json(history) if history.is_file() else None
+
+
 class Pretrained(nn.Module, PyTorchModelHubMixin):
     """``from_pretrained`` and ``save_pretrained``, made strict.
 

@@ -1,6 +1,7 @@
 """Which device computes."""
 
 import torch
+from torch import nn
 
 
 class DeviceError(RuntimeError):
@@ -33,6 +34,11 @@ def many_graphs() -> None:
     Training, an attack and a test have one each, for every network of a class; beyond the limit it is silent.
     """
     torch._dynamo.config.recompile_limit = 64
+
+
+def on_gpu(model: nn.Module) -> bool:
+    """Whether all of a model lies on a GPU, where an optimiser may work in one kernel."""
+    return all(parameter.is_cuda for parameter in model.parameters())
 
 
 def device_name(device: torch.device) -> str:

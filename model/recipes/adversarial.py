@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from model.checkpoint import Pretrained
 from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
-from model.device import many_graphs
+from model.device import many_graphs, on_gpu
 from model.metrics import wilson_interval
 from model.pgd import Descent, pgd
 from model.recipes.classifier import config_for, sgd
@@ -133,8 +132,7 @@ class AdversarialTask(Task):
         classifier = Classifier.from_pretrained(name)
         if classifier.classes != data.classes:
             raise SettingError(f"{name} knows other classes than the data has")
-        history = (checkpoint.find_folder(name) or Path(name)) / "history.json"
-        self.before = checkpoint.read_json(history) if history.is_file() else None
+        self.before = checkpoint.read_record(name)
         return classifier
 
     def floor(self) -> float:
@@ -267,9 +265,11 @@ class RobustTask(AdversarialTask):
         return DefendedClassifier(classifier, codec)
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        on_gpu = all(parameter.is_cuda for parameter in self.model.parameters())
         return torch.optim.AdamW(
-            self.model.parameters(), lr=learning_rate, weight_decay=self.weight_decay, fused=on_gpu or None
+            self.model.parameters(),
+            lr=learning_rate,
+            weight_decay=self.weight_decay,
+            fused=on_gpu(self.model) or None,
         )
 
     def compile(self) -> None:

@@ -13,6 +13,7 @@ from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, random_crops, to_float
+from model.device import on_gpu
 from model.metrics import wilson_interval
 from model.recipes.task import SettingError, Stage, Step, Task
 
@@ -38,14 +39,13 @@ TRAINED = {
 
 def sgd(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, in one kernel where there is a GPU."""
-    on_gpu = all(parameter.is_cuda for parameter in model.parameters())
     return torch.optim.SGD(
         model.parameters(),
         lr=learning_rate,
         momentum=0.9,
         nesterov=True,
         weight_decay=weight_decay,
-        fused=on_gpu or None,
+        fused=on_gpu(model) or None,
     )
 
 

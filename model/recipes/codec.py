@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model.comdefend import ComDefend
 from model.config import CodecConfig, words
 from model.data import ImageSet, random_crops, to_float
-from model.device import many_graphs
+from model.device import many_graphs, on_gpu
 from model.loss import unified_loss
 from model.metrics import Means, psnr, ssim
 from model.recipes.task import SettingError, Stage, Step, Task, stage_at
@@ -76,9 +76,8 @@ class CodecTask(Task):
         return 20.0
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        on_gpu = all(parameter.is_cuda for parameter in self.model.parameters())
         return torch.optim.Adam(
-            self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=on_gpu or None
+            self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=on_gpu(self.model) or None
         )
 
     def compile(self) -> None:

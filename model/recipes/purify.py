@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -136,8 +135,7 @@ class PurifyTask(CodecTask):
             )
         starts = words(self.chosen_settings["start"])
         if starts:
-            history = (checkpoint.find_folder(starts[-1]) or Path(starts[-1])) / "history.json"
-            self.before = checkpoint.read_json(history) if history.is_file() else None
+            self.before = checkpoint.read_record(starts[-1])
         codecs = [ComDefend.from_pretrained(name) for name in starts] or [ComDefend(CodecConfig())]
         x = to_float(data.every(200).images)
         for each in codecs:
