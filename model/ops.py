@@ -34,6 +34,15 @@ def noisy_code(logits: Tensor, sigma: float, generator: torch.Generator | None =
     return torch.sigmoid(logits - sigma * noise)
 
 
+def normalised(logits: Tensor) -> Tensor:
+    """Logits of each position scaled to a root mean square of one over the planes, shape (B,K,H,W).
+
+    This is the sphere of binary spherical quantisation (Zhao, Xiong and Krähenbühl 2024): no bit changes, no
+    logit can grow beyond sqrt(K), and no squashing flattens the gradient of large ones.
+    """
+    return logits * torch.rsqrt(logits.square().mean(1, keepdim=True) + 1e-6)
+
+
 def soft_code(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -> Tensor:
     """A smooth stand-in for the hard code, whose slope replaces the threshold's.
 

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from model.checkpoint import Pretrained
 from model.config import Config
-from model.data import ImageSet
+from model.data import ImageSet, load_split
 from model.device import many_graphs
 
 
@@ -44,6 +45,8 @@ class Stage(NamedTuple):
     """Of the run's steps."""
     size: int
     """Side of the training crops, in pixels."""
+    crops: int = 1
+    """How many are taken of each picture."""
 
 
 class Step(NamedTuple):
@@ -113,6 +116,11 @@ class Task(ABC):
     def spelled_out(cls, settings: Collection[str]) -> tuple[str, ...]:
         """All of :meth:`chosen`, "name=value" by name: a run's record outlives the recipe's defaults."""
         return tuple(f"{name}={value}" for name, value in sorted(cls.chosen(settings).items()))
+
+    @classmethod
+    def load(cls, root: Path | None) -> tuple[ImageSet, ImageSet]:
+        """Training and test pictures of ``--data``, or the recipe's own where there is none."""
+        return load_split(root, "train"), load_split(root, "test")
 
     @classmethod
     def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - some have a choice

@@ -14,8 +14,15 @@ import torch
 from model import checkpoint
 from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
 from model.config import ConfigError
-from model.data import DataError, ImageSet, load_split
-from model.device import DeviceError, choose_device, device_name, fast_math
+from model.data import DataError, ImageSet
+from model.device import (
+    DeviceError,
+    choose_device,
+    device_name,
+    fast_math,
+    keep_memory,
+    training_precision,
+)
 from model.recipes import TASKS, ClassifierTask, Recipe, ReconstructionsTask, SettingError, Task
 from model.train.install import EXIT_KEPT_OLD, check_out, install, places
 from model.train.loop import EPOCH_TEST_IMAGES, Batches, Interrupts, Run, TrainingError, fit, plan_steps
@@ -35,7 +42,8 @@ OTHERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a training run."""
     group = parser.add_argument_group("training")
-    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*")
+    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*; for photo, a "
+                       "folder or zip archive of photographs")  # fmt: skip
     group.add_argument("--data-name", help="what the data is, for the model card")
     length = group.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive(float), help="passes over the training pictures")
@@ -49,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr", type=positive(float), help="peak learning rate")
     group.add_argument("--seed", type=_not_negative, default=None)
     group.add_argument("--precision", choices=("float32", "bfloat16"),
-                       help="default: bfloat16 on a GPU; also faster on CPUs that have it")  # fmt: skip
+                       help="default: bfloat16 on a GPU and on CPUs with instructions for it")  # fmt: skip
     group.add_argument("--compile", action="store_true",
                        help="fuse kernels with torch.compile: slower to start, then faster")  # fmt: skip
     group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
@@ -126,6 +134,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     # Of several processes each has a device of its own.
     device = accelerator.device if accelerator.num_processes > 1 else choose_device(args.device)
     fast_math(device)
+    keep_memory()
     kind = TASKS[task_name(args)]
     names = kind.folders(args.set or ())
     base = args.out or (WEIGHTS / names[0] if len(names) == 1 else WEIGHTS)
@@ -133,7 +142,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     path = REPOSITORY / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
     check_out(outs, path.parent)
     with accelerator.main_process_first():  # it may have to download them
-        train, test = load_split(args.data, "train"), load_split(args.data, "test")
+        train, test = kind.load(args.data)
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
     identity = {"out": str(base.resolve()), "data": train.fingerprint()}
@@ -169,7 +178,6 @@ def task_name(args: argparse.Namespace) -> str:
 
 def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
     args, kind, accelerator = sitting.args, sitting.kind, sitting.accelerator
-    default_precision = "bfloat16" if sitting.device.type == "cuda" else "float32"
     recipe = Recipe(
         task=kind.name,
         batch_size=args.batch_size or kind.batch_size,
@@ -178,7 +186,7 @@ def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
         epochs=args.epochs or (None if args.max_minutes else float(kind.epochs)),
         max_minutes=args.max_minutes,
         seed=args.seed or 0,
-        precision=args.precision or default_precision,
+        precision=args.precision or training_precision(sitting.device),
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
         settings=kind.spelled_out(args.set or ()),
     )
@@ -197,7 +205,10 @@ def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
         total = max(1, round((recipe.epochs or 0) * batches.per_epoch))
     if accelerator.is_main_process:
         shared = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-        print(f"{total} steps of {recipe.batch_size} pictures on {device_name(sitting.device)}{shared}")
+        print(
+            f"{total} steps of {recipe.batch_size} pictures on {device_name(sitting.device)}{shared}, "
+            f"in {recipe.precision}"
+        )
     return sitting.run(task, recipe, total, command)
 
 

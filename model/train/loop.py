@@ -148,8 +148,8 @@ class Run:
 
     def cost(self, step: int) -> float:
         """What a step costs, in millions of pixels."""
-        side = stage_at(self.task.stages, step / self.total_steps).size
-        return self.recipe.batch_size * side**2 / 1e6
+        stage = stage_at(self.task.stages, step / self.total_steps)
+        return self.recipe.batch_size * stage.crops * stage.size**2 / 1e6
 
     def agreed(self, stop: bool) -> bool:
         """Whether any of the processes wants to stop; several of them ask each other only now and then."""

@@ -1,0 +1,164 @@
+"""Light codecs that purify: trained from nothing by one run, without adversarial pictures."""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from model.comdefend import ComDefend
+from model.config import CodecConfig, words
+from model.data import DataError, ImageSet, load_photographs, random_crops, to_float
+from model.metrics import Means, psnr, ssim
+from model.recipes.codec import CodecTask
+from model.recipes.guides import Guide
+from model.recipes.task import SettingError, Stage, Step, stage_at
+
+
+class LightTask(CodecTask):
+    """Noisy pictures in, clean pictures out that mean the same, through the light shape.
+
+    Two stages. In the first, small crops and the squared error alone teach the networks to rebuild pictures
+    through hard codes and noise. In the second, guides come in slowly, over whole pictures: the
+    reconstruction, with a little noise of its own, must mean to a frozen classifier what the clean picture
+    means, in its answers (as HGD's loss, Liao et al. 2018, but without adversarial pictures) and in its last
+    feature maps. A guide that is strong from the start wrecks the reconstruction.
+
+    Throughout, some pictures lose their code's planes from a random one on (nested dropout: Rippel, Gelbart
+    and Adams, ICML 2014), so that fewer planes make a picture, too. Each step has one of the guides, at
+    random.
+    """
+
+    score = "agreement"
+    max_grad_norm = 1.0
+    decay = 0.999
+    network: ClassVar[CodecConfig]
+    view: ClassVar[int]
+    """Side of the central square that is scored, in pixels."""
+    padding: ClassVar[int] = 0
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        "weakest": 0.08,
+        "strongest": 0.18,
+        "guides": "",
+        "guide": 0.03,
+        "features": 0.02,
+        "guide_noise": 0.08,
+        "dropout": 0.2,
+    }
+    """``weakest``, ``strongest``: standard deviation of the noise, drawn for each picture, pictures in [0,1].
+    ``guides``: the classifiers (names or folders). ``guide``, ``features``: weights of the divergence of
+    their answers, and of the difference of their feature maps. ``guide_noise``: greatest standard deviation
+    of the noise between codec and guides. ``dropout``: share of pictures that lose planes."""
+    ramp = 0.15
+    """Share of the run in which the guides' weight grows to its full size."""
+
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        chosen = self.chosen_settings = self.chosen(settings)
+        if not (
+            0 <= chosen["weakest"] <= chosen["strongest"] <= 1
+            and 0 <= chosen["dropout"] <= 1
+            and 0 <= chosen["guide_noise"] <= 1
+            and all(0 <= chosen[name] < math.inf for name in ("guide", "features"))
+        ):
+            raise SettingError(
+                "0 <= weakest <= strongest <= 1, a dropout and a guide_noise from 0 to 1, and a guide and "
+                "features of at least 0 are wanted"
+            )
+        names = words(chosen["guides"])
+        if not names:
+            raise SettingError("guides must name at least one classifier")
+        self.model = ComDefend(self.network).train()
+        self.guides = [Guide(name) for name in names]
+
+    def floor(self) -> float:
+        return 0.3
+
+    def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Pictures under white noise of a random strength, (B,3,H,W) in [0,1]."""
+        return _noisy(x, self.chosen_settings["weakest"], self.chosen_settings["strongest"], generator).clamp(
+            0, 1
+        )
+
+    def planes(self, count: int, generator: torch.Generator) -> Tensor:
+        """How many planes each of ``count`` pictures keeps, at least an eighth, shape (count,), int64."""
+        total, device = self.model.planes, generator.device
+        kept = torch.randint(-(-total // 8), total + 1, (count,), generator=generator, device=device)
+        cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
+        return kept.masked_fill(~cut_short, total)
+
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
+        stage = stage_at(self.stages, progress)
+        size = min(stage.size, images.shape[-1])
+        x = to_float(random_crops(images.repeat_interleave(stage.crops, 0), size, generator, self.padding))
+        x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
+        error = (x_hat - x).square().mean()
+        loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
+        weight = min(1.0, max(0.0, progress - self.stages[0].share) / self.ramp)
+        if weight:
+            which = int(torch.randint(len(self.guides), (), generator=generator, device=x.device))
+            seen = _noisy(x_hat, 0.0, self.chosen_settings["guide_noise"], generator)
+            guidance = self.guides[which].to(x.device).guidance(x, seen)
+            for name, value in (("guide", guidance.divergence), ("features", guidance.features)):
+                loss = loss + weight * self.chosen_settings[name] * value
+                shown[name] = value.detach()
+        return Step(loss, shown)
+
+    def finish(self, data: ImageSet) -> None:
+        pass
+
+    def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
+        """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
+
+        ``agreement`` is the share of noisy pictures whose reconstruction means to a guide what the clean
+        picture means, the mean of the guides; ``clean_agreement`` is that of clean ones.
+        """
+        device = data.images.device
+        generator = torch.Generator(device).manual_seed(0)
+        means = Means()
+        edge = max(0, data.images.shape[-1] - self.view) // 2
+        for images, _ in data.batches(25):
+            x = images[..., edge : edge + self.view, edge : edge + self.view]
+            x_hat, purified = model(x), model(self.disturbed(x, generator))
+            means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
+            for guide in self.guides:
+                answers = guide.to(device).classifier(x).argmax(1)
+                means.add(
+                    agreement=guide.classifier(purified).argmax(1) == answers,
+                    clean_agreement=guide.classifier(x_hat).argmax(1) == answers,
+                )
+        return means.result()
+
+
+class PhotoTask(LightTask):
+    """The codec of photographs: 64 planes at a quarter of their size, 4 bits per pixel."""
+
+    name = "photo"
+    default_out = "comdefend-photo"
+    batch_size = 8
+    learning_rate = 1e-3
+    epochs = 20
+    stages = (Stage(0.3, 64, crops=4), Stage(0.7, 160))
+    network = CodecConfig.light(downscale=4, planes=64, width=96, com_blocks=3, rec_blocks=3)
+    view = 224
+    settings = {**LightTask.settings, "guides": "imagenet,imagenet-lite1"}  # noqa: RUF012
+    stored = 256
+    """Side of the squares that photographs are kept as, in pixels."""
+    test_photographs = 200
+
+    @classmethod
+    def load(cls, root: Path | None) -> tuple[ImageSet, ImageSet]:
+        """Photographs to train on, and 200 evenly spaced ones (a tenth of few) that are only scored."""
+        if root is None:
+            raise DataError("photographs are wanted: --data FOLDER_OR_ZIP")
+        every = load_photographs(root, cls.stored)
+        return every.split_off(min(cls.test_photographs, max(1, len(every) // 10)))
+
+
+def _noisy(x: Tensor, weakest: float, strongest: float, generator: torch.Generator) -> Tensor:
+    """Pictures with white noise, its standard deviation drawn for each from a range, (B,3,H,W)."""
+    if not strongest:
+        return x
+    strength = x.new_empty(len(x), 1, 1, 1).uniform_(weakest, strongest, generator=generator)
+    return x + strength * torch.empty_like(x).normal_(generator=generator)
