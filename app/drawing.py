@@ -12,17 +12,22 @@ LEFT, RIGHT = 92, WIDTH - 92
 def networks(config: CodecConfig) -> str:
     """ComCNN above, RecCNN beneath, as SVG: a bar for each convolution, as high as it has channels.
 
-    Drawn in ``currentColor``, so that it is readable on any background.
+    Drawn in ``currentColor``, so that it is readable on any background. Arcs are the shortcuts of residual
+    networks; what is folded is said beneath the picture.
     """
+    scale = config.downscale
+    code = f"{config.planes} planes, {config.bits_per_pixel:g} bits per pixel"
+    folded = f", folded {scale} × {scale}" if scale > 1 else ""
     alt = (
-        f"ComCNN turns a picture into a binary code of {config.planes} bits per pixel with "
+        f"ComCNN turns a picture{folded} into a binary code of {code} with "
         f"{len(config.com_widths)} convolutions, RecCNN turns the code into a picture with "
         f"{len(config.rec_widths)} convolutions."
     )
+    sheets, begin, end = _code(config), _picture("picture", scale), _picture("reconstruction", scale)
     rows = "".join(
         (
-            _row(0, "ComCNN", config.com_widths, _picture("picture"), _code(config.planes)),
-            _row(ROW, "RecCNN", config.rec_widths, _code(config.planes), _picture("reconstruction")),
+            _row(0, "ComCNN", config.com_widths, config.residual, begin, sheets),
+            _row(ROW, "RecCNN", config.rec_widths, config.residual, sheets, end),
         )
     )
     return (
@@ -31,7 +36,7 @@ def networks(config: CodecConfig) -> str:
     )
 
 
-def _row(top: int, name: str, widths: tuple[int, ...], start: str, end: str) -> str:
+def _row(top: int, name: str, widths: tuple[int, ...], residual: bool, start: str, end: str) -> str:
     middle = top + 66
     step = (RIGHT - LEFT - 40) / len(widths)
     tallest = math.log2(max(widths) + 1)
@@ -44,13 +49,18 @@ def _row(top: int, name: str, widths: tuple[int, ...], start: str, end: str) -> 
             f'height="{height:.1f}" rx="2" fill="currentColor" fill-opacity="0.25"/>'
             + _text(x + step * 0.275, middle + 58, str(width), 11)
         )
+        if residual and i % 2 and i < len(widths) - 1:  # around this convolution and the next
+            left, right = x - 0.2 * step, x + 1.75 * step
+            bars.append(
+                f'<path d="M{left:.1f} {middle - 42}q{(right - left) / 2:.1f} -14 {right - left:.1f} 0"/>'
+            )
     return (
         f'<g transform="translate(14,{middle - 32})">{start}</g>'
         f'<g transform="translate({RIGHT + 14},{middle - 32})">{end}</g>'
         + _arrow(LEFT - 10, middle)
         + _arrow(RIGHT - 14, middle)
         + "".join(bars)
-        + _text(WIDTH / 2, top + 14, f"{name}: {len(widths)} convolutions of 3 × 3, their channels", 13)
+        + _text(WIDTH / 2, top + 10, f"{name}: {len(widths)} convolutions of 3 × 3, their channels", 13)
     )
 
 
@@ -65,18 +75,30 @@ def _text(x: float, y: float, words: str, size: int) -> str:
     )
 
 
-def _picture(words: str) -> str:
-    """A small landscape in a frame."""
+def _picture(words: str, scale: int) -> str:
+    """A small landscape in a frame, and the grid by which it is folded."""
+    grid = "".join(
+        f'<path d="M{64 * i / 4:g} 0v64M0 {64 * i / 4:g}h64" opacity="0.35"/>'
+        for i in range(1, 4)
+        if scale > 1
+    )
+    folded = _text(32, 95, f"folded {scale} × {scale}", 11) if scale > 1 else ""
     return (
         '<rect width="64" height="64" rx="3"/><circle cx="46" cy="17" r="7"/>'
-        '<path d="M2 54l18 -26l14 18l10 -12l18 20"/>' + _text(32, 82, words, 11)
+        '<path d="M2 54l18 -26l14 18l10 -12l18 20"/>' + grid + _text(32, 82, words, 11) + folded
     )
 
 
-def _code(planes: int) -> str:
+def _code(config: CodecConfig) -> str:
     """A stack of sheets with zeros and ones."""
     sheets = (
         "".join(f'<path d="M{12 - 4 * i} {4 + 4 * i}v-4h52v52h-4"/>' for i in range(3))
         + '<rect y="12" width="52" height="52" rx="2" fill="currentColor" fill-opacity="0.12"/>'
     )
-    return sheets + _text(26, 43, "0110", 14) + _text(32, 82, f"{planes} bits per pixel", 11)
+    planes = _text(32, 95, f"{config.planes} planes", 11) if config.downscale > 1 else ""
+    return (
+        sheets
+        + _text(26, 43, "0110", 14)
+        + _text(32, 82, f"{config.bits_per_pixel:g} bits per pixel", 11)
+        + planes
+    )

@@ -7,7 +7,8 @@ from torch import Tensor
 from app.images import to_picture
 from model.data import Box
 
-COLUMNS = 4
+COLUMNS, MANY = 4, 16
+"""Planes in a row; more than ``MANY`` have twice as many in each."""
 BACKGROUND = 0.45
 LEAST_PLANE = 128
 """Smaller planes are enlarged, pixel by pixel, to about so many pixels."""
@@ -33,7 +34,7 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
     """The binary planes of a code side by side: white is 1, black is 0.
 
     Args:
-        code: shape (1,K,H,W), 0 and 1.
+        code: shape (1,K,h,w), 0 and 1.
         before: same shape; the bits that differ from it are shown in colour.
     """
     (planes,) = code.float()
@@ -47,10 +48,10 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
 
 
 def _tile(planes: Tensor) -> Tensor:
-    """Planes, shape (3,K,H,W), as one picture, (3,H',W'), in rows of ``COLUMNS``."""
+    """Planes, shape (3,K,H,W), as one picture, (3,H',W'), in rows."""
     _, count, height, width = planes.shape
     gap = max(2, width // 32)
-    columns = min(COLUMNS, count)
+    columns = min(COLUMNS if count <= MANY else 2 * COLUMNS, count)
     rows = -(-count // columns)
     canvas = torch.full((3, rows * (height + gap) - gap, columns * (width + gap) - gap), BACKGROUND)
     for i in range(count):

@@ -16,16 +16,26 @@ from PIL import Image
 
 from app import figures, views, words
 from app.images import ImageError, encode, full_size, open_picture, to_picture
-from app.lab import AUTO, Lab, Outcome, Scenario, ScenarioError, Watch, resolved
+from app.lab import (
+    AUTO,
+    Lab,
+    Outcome,
+    Scenario,
+    ScenarioError,
+    Watch,
+    packed,
+    resolved,
+    resolved_codec,
+)
 from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, ThreatModel, find_attack
 from model.checkpoint import WeightsError
 from model.classifiers import UnknownClassifierError, find_classifier
 from model.data import central_box
-from model.ops import pack_code
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MAX_CODEC_PIXELS = 4_000_000
+MAX_CODEC_PIXELS = {1: 4_000_000, 2: 12_000_000, 4: 12_000_000}
+"""Of a picture for ``/defend``, by how far the codec scales it down, which decides what a pixel costs."""
 MAX_SECONDS = 300
 """A run that takes longer is ended, since others wait for their turn."""
 BOTH = "both"
@@ -136,7 +146,7 @@ class Handlers:
             original=to_picture(outcome.original),
             adversarial=to_picture(outcome.adversarial),
             reconstruction=to_picture(outcome.defended_adversarial),
-            code=_file("code.npz", pack_code(outcome.code_adversarial[0])),
+            code=_file("code.npz", packed(outcome.code_adversarial, outcome.adversarial)),
             summary=outcome.summary(),
         )
 
@@ -152,13 +162,17 @@ class Handlers:
         target: str | None,
         seed: float,
         codec: str,
-        planes: float,
+        kept: float,
         pair: str,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> tuple[Any, ...]:
-        """The page's run: its state, then the fields of ``AttackView``, then of ``StripView``."""
+        """The page's run: its state, then the fields of ``AttackView``, then of ``StripView``.
+
+        ``kept`` is the share of the code's planes that are kept, in percent: codecs have unlike many.
+        """
         picture = open_picture(image)
+        planes = self._planes(kept, resolved_codec(codec, resolved(classifier, picture.size)))
         threat_models = THREAT_MODELS if threat_model == BOTH else (threat_model,)
         start = time.monotonic()
         try:
@@ -181,6 +195,13 @@ class Handlers:
             *self._attack_view(outcomes, pair),
             *views.strip(outcomes[0]),
         )
+
+    def _planes(self, percent: float, codec: str) -> int | None:
+        """How many planes of a codec a share of them is, at least one; None for all."""
+        share = number(percent, "The share of planes kept")
+        if not 0 < share <= 100:
+            raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
+        return None if share == 100 else max(1, round(self.lab.codec(codec).planes * share / 100))
 
     @contextmanager
     def _watching(self, request: gr.Request, progress: gr.Progress | None) -> Iterator[Watch]:
@@ -213,7 +234,7 @@ class Handlers:
             detail=gr.update(visible=both, value=first.scenario.threat_model),
             slider=views.before_after(first, pair),
             adversarial_file=_file("adversarial.png", encode(to_picture(first.adversarial), "PNG")),
-            code_file=_file("code.npz", pack_code(first.code_adversarial[0])),
+            code_file=_file("code.npz", packed(first.code_adversarial, first.adversarial)),
             summary_file=_file("result.json", json.dumps(results[0], indent=2).encode()),
         )
 
@@ -287,14 +308,16 @@ class Handlers:
         """Compress a picture of any shape to its binary code, and rebuild it."""
         kept = None if planes is None else whole(planes, "Planes")
         picture = open_picture(image)
-        if picture.width * picture.height > MAX_CODEC_PIXELS:
+        name = resolved_codec(codec, resolved(AUTO, picture.size))
+        limit = MAX_CODEC_PIXELS[self.lab.codec(name).config.downscale]
+        if picture.width * picture.height > limit:
             raise ImageError(
-                f"This picture has {picture.width} x {picture.height} pixels; the codec takes up to "
-                f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
+                f"This picture has {picture.width} x {picture.height} pixels; {name} takes up to {limit:,} "
+                f"here."
             )
         with self._watching(request, None) as watch:
-            code, rebuilt = self.lab.defend(full_size(picture), codec, kept, watch)
-        return to_picture(rebuilt), _file("code.npz", pack_code(code[0]))
+            code, rebuilt = self.lab.defend(full_size(picture), name, kept, watch)
+        return to_picture(rebuilt), _file("code.npz", packed(code, rebuilt))
 
     @answered
     def classify(self, image: str | None, classifier: str = AUTO) -> dict[str, Any]:

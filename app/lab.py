@@ -27,14 +27,12 @@ from model.attacks import (
 )
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, find_classifier
-from model.comdefend import CODECS, ROBUST
-from model.config import CodecConfig
+from model.comdefend import CODECS, FAITHFUL, PHOTO, PURIFY, ROBUST
 from model.defences import Codec
 from model.device import choose_device, device_name
 from model.metrics import psnr, ssim
 from model.ops import pack_code
 
-FAITHFUL, PURIFY, *_ = CODECS
 PARTNERS = {"cifar10-robust": ROBUST}
 """Classifiers that were trained together with a codec."""
 
@@ -51,10 +49,14 @@ def resolved(classifier: str, size: tuple[int, int]) -> str:
 
 
 def resolved_codec(codec: str, classifier: str) -> str:
-    """The name of the codec that is meant before a classifier: its own, else by the size of its pictures."""
+    """The name of the codec that is meant before a classifier: its own, else by the size of its pictures.
+
+    Photographs have the paper's, until one has been trained on them.
+    """
     if codec != AUTO:
         return codec
-    by_size = PURIFY if find_classifier(classifier).config().image_size <= SMALL else FAITHFUL
+    photographs = PHOTO if PHOTO in CODECS else FAITHFUL
+    by_size = PURIFY if find_classifier(classifier).config().image_size <= SMALL else photographs
     return PARTNERS.get(classifier, by_size)
 
 
@@ -129,7 +131,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that one run found. Pictures have shape (1,3,H,W), codes (1,K,H,W), K planes being kept."""
+    """All that one run found. Pictures have shape (1,3,H,W), codes (1,K,h,w), K planes being kept."""
 
     scenario: Scenario
     original: Tensor
@@ -205,7 +207,7 @@ class Lab:
         return {
             "classifiers": {name: list(source.config().classes) for name, source in CLASSIFIERS.items()},
             "codecs": list(CODECS),
-            "planes": {"min": 1, "max": CodecConfig().planes, "default": CodecConfig().planes},
+            "planes": {"min": 1, "max": {name: self.codec(name).planes for name in CODECS}, "default": None},
             "threat_models": list(THREAT_MODELS),
             "attacks": {
                 spec.name: {
@@ -239,13 +241,13 @@ class Lab:
     def defend(
         self, x: Tensor, codec: str = AUTO, planes: int | None = None, watch: Watch | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Code (1,K,H,W) of the planes that are kept, and reconstruction (1,3,H,W), of (1,3,H,W) in [0,1]."""
+        """Code (1,K,h,w) of the planes that are kept, and reconstruction (1,3,H,W), of (1,3,H,W) in [0,1]."""
         watch = watch or Watch()
         height, width = x.shape[-2:]
         defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
         with self._turn(watch), interruptible(defence, watch.check):
             code = defence.codec.compress(x.to(self.device), defence.planes)
-            return code[:, :planes].cpu(), defence.codec.reconstruct(code).cpu()
+            return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
     def _defence(self, codec: str, planes: int | None) -> Codec:
         model = self.codec(codec)
@@ -323,7 +325,8 @@ class Lab:
             with self._timed("compress", timings):
                 codes = [codec.compress(x, scenario.planes) for x in pair]
             with self._timed("reconstruct", timings):
-                rebuilt = [codec.reconstruct(code) for code in codes]
+                size = (original.shape[-2], original.shape[-1])
+                rebuilt = [codec.reconstruct(code, size) for code in codes]
             with self._timed("classify", timings), torch.inference_mode():
                 logits = [classifier(x) for x in pair + rebuilt]  # in VIEWS' order
             answers = self._predictions(classifier, torch.cat(logits))
@@ -361,7 +364,7 @@ class Lab:
                 "code_bits_flipped": round((code != attacked_code).float().mean().item(), 5),
             },
             sizes_bytes={
-                "packed_code": len(pack_code(attacked_code[0])),
+                "packed_code": len(packed(attacked_code, original)),
                 "png": len(encode(to_picture(adversarial), "PNG")),
                 "jpeg_75": len(encode(to_picture(adversarial), "JPEG", quality=75)),
             },
@@ -400,6 +403,12 @@ class Lab:
             top = [(classifier.classes[i], round(p, 5)) for p, i in zip(row, which, strict=True)]
             answers.append(Prediction(label=top[0][0], confidence=top[0][1], top=top))
         return answers
+
+
+def packed(code: Tensor, picture: Tensor) -> bytes:
+    """The file of a code, (1,K,h,w), of a picture, (1,3,H,W); one that is smaller than it tells its size."""
+    size = (picture.shape[-2], picture.shape[-1])
+    return pack_code(code[0], None if tuple(code.shape[-2:]) == size else size)
 
 
 def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:

@@ -8,13 +8,12 @@ import gradio as gr
 from app import curves, drawing, views
 from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, Picture, PictureFile
 from app.handlers import BOTH, READY, AttackView, Handlers
-from app.lab import AUTO, FAITHFUL, Lab, Scenario
+from app.lab import AUTO, Lab, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
 from model.checkpoint import WEIGHTS
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
-from model.config import CodecConfig
 from model.evaluate import REPORTS, published, table
 from model.evaluate.markdown import failed_checks, headline, markdown
 
@@ -23,8 +22,6 @@ FIRST = "espresso"
 CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 Components = dict[str, Any]
-
-CODE_PLANES = CodecConfig().planes
 
 RUN_INPUTS = (
     "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec", "planes"
@@ -40,8 +37,8 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 INTRO = """
 # ComDefend lab
 
-**Attack a picture, and see what a 12-bit code leaves of the attack.** ComDefend squeezes the picture
-through a binary code of 12 bits per pixel and rebuilds it; the classifier stays as it is. It was
+**Attack a picture, and see what a binary code leaves of the attack.** ComDefend squeezes the picture
+through a binary code of at most 12 bits per pixel and rebuilds it; the classifier stays as it is. It was
 meant for attackers who do not know of it, and weak perturbations.
 """
 
@@ -172,7 +169,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
         _wire_controls(handlers, gallery, upload, inputs, shown)
         demo.load(None, js=ON_LOAD)
         _wire_run(demo, handlers, inputs, shown, run, stop)
-        _wire_api(handlers)
+        _wire_api(lab, handlers)
     return demo
 
 
@@ -241,11 +238,11 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
             elem_id="codec",
         ),
         "planes": FreeSlider(
-            1,
-            CODE_PLANES,
-            value=CODE_PLANES,
-            step=1,
-            label="Planes of the code that are kept (fewer: for the purifying codec)",
+            5,
+            100,
+            value=100,
+            step=5,
+            label="Planes of the code that are kept, in % (fewer: not for the paper's loss)",
             elem_id="kept",
         ),
     }
@@ -342,7 +339,8 @@ def _explanations(lab: Lab) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             gr.Markdown(f"## How it works\n{HOW}")
-            gr.HTML(drawing.networks(lab.codec(FAITHFUL).config))
+            for shape in dict.fromkeys(drawing.networks(lab.codec(name).config) for name in CODECS):
+                gr.HTML(shape)
         with gr.Column(min_width=300):
             gr.Markdown(f"## Where it fails\n{FAILS}")
     for name, about in CODECS.items():
@@ -452,7 +450,7 @@ def _wire_run(
     )
 
 
-def _wire_api(handlers: Handlers) -> None:
+def _wire_api(lab: Lab, handlers: Handlers) -> None:
     """Endpoints, with components of their own: None is a value there, and every choice is an API's."""
     trigger = gr.Button(visible=False)
 
@@ -471,7 +469,8 @@ def _wire_api(handlers: Handlers) -> None:
     codec = choice("Codec", [AUTO, *CODECS], default.codec)
 
     def planes() -> FreeNumber:
-        return FreeNumber(None, visible=False, label=f"Planes kept, 1 to {CODE_PLANES}; None: all")
+        most = max(lab.codec(name).planes for name in CODECS)
+        return FreeNumber(None, visible=False, label=f"Planes kept, 1 to {most}; None: all")
 
     trigger.click(
         handlers.run,

@@ -26,10 +26,21 @@ PURIFYING = (
     "of the code's planes may be dropped from the last one on. It started from the codec that the paper's "
     "loss gave; no adversarial picture was used."
 )
+LIGHT = (
+    " Trained to purify, from nothing and by one run: noisy pictures in, clean pictures out that mean the "
+    "same to classifiers; any number of the code's planes from an eighth on may be kept. No adversarial "
+    "picture was used."
+)
 TUNED = (
     " Tuned to the reconstructions of the codec `comdefend-cifar10-purify`, from the weights of `cifar10`; "
     "its accuracy is on reconstructions, too."
 )
+ANSWERS = (
+    " Tuned to say of what the codec `{codec}` makes of photographs, clean and noisy ones, what "
+    "`{classifier}` says of the photographs; without labels, and without adversarial pictures."
+)
+LISTED = 20
+"""More classes than these are not named."""
 ADVERSARIAL = {
     "adversarial": " Trained on adversarial pictures, without a codec.",
     "robust": " Codec and classifier (`comdefend-cifar10-robust`, `cifar10-robust`) were trained together, "
@@ -65,9 +76,15 @@ def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
 def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
     test = record["test"]
     what = (
-        f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.planes} bits "
+        f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.bits_per_pixel:g} bits "
         f"per pixel and back. {record['parameters']:,} parameters."
     )
+    if config.downscale > 1:
+        what += (
+            f" The light shape: {config.planes} binary planes at 1/{config.downscale} of the picture's "
+            f"sides, {config.multiply_adds:,.0f} multiply-adds per pixel of the picture (the paper's shape "
+            f"has {CodecConfig().multiply_adds:,.0f}), and a code whose logits are normalised."
+        )
     scores = []
     if "psnr_db" in test:
         scores += [
@@ -75,7 +92,7 @@ def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
             ("SSIM of the reconstruction, hard codes", f"{test['ssim']:.4f}"),
         ]
     if "agreement" in test:
-        what += PURIFYING
+        what += PURIFYING if record["recipe"]["task"] == "purify" else LIGHT
         scores += [
             ("Reconstructions of noisy pictures that mean to a guide what the clean ones mean",
              f"{test['agreement']:.1%}"),
@@ -86,14 +103,24 @@ def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
 
 
 def _classifier_words(config: ClassifierConfig, record: dict[str, Any]) -> Words:
+    names = f" ({', '.join(config.classes)})" if len(config.classes) <= LISTED else ""
     what = (
-        f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes)} "
-        f"classes ({', '.join(config.classes)}). {record['parameters']:,} parameters. "
+        f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes):,} "
+        f"classes{names}. {record['parameters']:,} parameters. "
         f"It takes RGB in [0,1] and normalises inside."
     )
-    what += TUNED if record["recipe"]["task"] == "classifier-on-reconstructions" else ""
+    scores: list[tuple[str, str]] = []
+    if record["recipe"]["task"] == "classifier-on-reconstructions":
+        what += TUNED
+    if record["recipe"]["task"] == "answers":
+        what += ANSWERS.format(**dict(text.split("=", 1) for text in record["recipe"]["settings"]))
+        scores = [
+            (f"{which} photographs whose reconstruction it says the same of", f"{record['test'][name]:.1%}")
+            for name, which in (("clean_agreement", "Clean"), ("agreement", "Noisy"))
+        ]
     tags = ("image-classification",)
-    return Words(f"{config.arch} classifier", "image-classification", tags, what, [], CAUTIONS["classifier"])
+    title = f"{config.arch} classifier"
+    return Words(title, "image-classification", tags, what, scores, CAUTIONS["classifier"])
 
 
 def _words(config: Config, record: dict[str, Any]) -> Words:

@@ -258,6 +258,7 @@ CLASSIFIERS: dict[str, Source] = {
                 "cifar10-resnet50": "the same classes, a ResNet-50",
                 "cifar10-robust": "the same classes, trained with the robust codec, to stand behind it",
                 "cifar10-adversarial": "the same classes, trained on adversarial pictures, without a codec",
+                "imagenet-on-reconstructions": "imagenet, tuned to what comdefend-photo makes of pictures",
             }.items()
         }
     ),

@@ -3,7 +3,7 @@
 import io
 import math
 import zipfile
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -101,13 +101,15 @@ def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:
     return code * kept[:, :, None, None].to(code.dtype)
 
 
-def pack_code(code: Tensor) -> bytes:
+def pack_code(code: Tensor, size: tuple[int, int] | None = None) -> bytes:
     """Pack one binary code to a ``.npz`` archive (not deflated): 8 code bits per byte.
 
-    The archive holds ``bits`` (uint8, ``numpy.packbits`` of the code in C order) and ``shape``.
+    The archive holds ``bits`` (uint8, ``numpy.packbits`` of the code in C order) and ``shape``, and ``size``
+    where it is given.
 
     Args:
-        code: shape (K,H,W), values 0 and 1.
+        code: shape (K,h,w), values 0 and 1.
+        size: height and width of the picture, which a code of the light shape does not tell by itself.
     """
     if code.ndim != 3:
         raise CodeError(f"a code has shape (planes, height, width), got {tuple(code.shape)}")
@@ -115,15 +117,29 @@ def pack_code(code: Tensor) -> bytes:
     if not np.isin(array, (0, 1)).all():
         raise CodeError("a code holds only zeros and ones")
     buffer = io.BytesIO()
-    np.savez(buffer, bits=np.packbits(array.astype(np.uint8)), shape=np.array(array.shape))
+    entries = {"bits": np.packbits(array.astype(np.uint8)), "shape": np.array(array.shape)}
+    if size is not None:
+        entries["size"] = np.array(size)
+    np.savez(buffer, **entries)  # type: ignore[arg-type]  # its stub takes them for options
     return buffer.getvalue()
 
 
-def unpack_code(packed: bytes) -> Tensor:
-    """The inverse of :func:`pack_code`.
+class PackedCode(NamedTuple):
+    """What a file of :func:`pack_code` holds."""
 
-    Returns:
-        Code, shape (K,H,W), uint8 of 0 and 1.
+    code: Tensor
+    """Shape (K,h,w), uint8 of 0 and 1."""
+    size: tuple[int, int] | None
+    """Height and width of the picture, for ``ComDefend.reconstruct``; None: those of the code."""
+
+
+def unpack_code(packed: bytes) -> Tensor:
+    """The code of :func:`unpack`, shape (K,h,w), uint8 of 0 and 1."""
+    return unpack(packed).code
+
+
+def unpack(packed: bytes) -> PackedCode:
+    """The inverse of :func:`pack_code`.
 
     Raises:
         CodeError: the bytes are no such archive, or its entries contradict each other.
@@ -131,9 +147,13 @@ def unpack_code(packed: bytes) -> Tensor:
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
             bits, shape = archive["bits"], tuple(int(n) for n in archive["shape"])
+            size = tuple(int(n) for n in archive["size"]) if "size" in archive else None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise CodeError(f"not a packed code: {error}") from error
     count = math.prod(shape)
     if len(shape) != 3 or min(shape) < 1 or bits.dtype != np.uint8 or bits.size != -(-count // 8):
         raise CodeError(f"a packed code of shape {shape} cannot have {bits.size} {bits.dtype} bytes")
-    return torch.from_numpy(np.unpackbits(bits, count=count).reshape(shape))
+    if size is not None and (len(size) != 2 or any(s < n for s, n in zip(size, shape[1:], strict=True))):
+        raise CodeError(f"a packed code of shape {shape} cannot be one of a picture of {size}")
+    code = torch.from_numpy(np.unpackbits(bits, count=count).reshape(shape))
+    return PackedCode(code, None if size is None else (size[0], size[1]))

@@ -19,11 +19,13 @@ from model.data import ImageSet
 from model.defences import BitDepth, Codec, GaussianNoise, Nothing
 from model.evaluate.journal import Record
 from model.evaluate.systems import System, ready
+from model.recipes import AnswersTask, PhotoTask, SmallTask
 from model.recipes import classifier as classifier_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
+TINY_LIGHT = CodecConfig.light(downscale=4, planes=8, width=16, com_blocks=1, rec_blocks=1)
 CLASSES = ("circle", "cross", "square", "star")
 MARGINS = (1.5, 4.5, 6.5, 9.5, 12.5, 20.5, 9.5, 20.5)
 """How far, in 1/255, an attacker must move all pixels of each coloured picture to change its colour."""
@@ -152,6 +154,11 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefe
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
     for module in (checkpoint, classifiers, classifier_recipe):
         monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(PhotoTask, "network", TINY_LIGHT)
+    monkeypatch.setattr(SmallTask, "network", TINY_LIGHT)
+    monkeypatch.setitem(PhotoTask.settings, "guides", "cifar10,cifar10-preact")
+    monkeypatch.setitem(AnswersTask.settings, "classifier", "cifar10")
+    monkeypatch.setitem(AnswersTask.settings, "codec", "comdefend-cifar10-purify")
     for name in ("comdefend-cifar10", "comdefend-cifar10-purify"):
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)

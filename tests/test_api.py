@@ -13,9 +13,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from app.images import full_size, open_picture
+from app.lab import resolved_codec
 from model import ComDefend, load_classifier
 from model.attacks import ATTACKS
-from model.ops import unpack_code
+from model.ops import unpack, unpack_code
 from tests.conftest import PHOTOGRAPH
 from tests.test_images import bomb
 
@@ -99,7 +100,10 @@ def test_a_photograph(client, photograph):
     assert result["scenario"]["classifier"] == "imagenet"
     assert result["predictions"]["original"]["label"] == "espresso"
     assert result["verdict"]["attack_succeeded"]
-    assert unpack_code(Path(packed).read_bytes()).shape == (12, 224, 224)
+    assert result["scenario"]["codec"] == resolved_codec("auto", "imagenet")
+    codec = ComDefend.from_pretrained(result["scenario"]["codec"])
+    found = unpack(Path(packed).read_bytes())
+    assert torch.equal(found.code, codec.compress(full_size(open_picture(pictures[1])))[0])
     again = client.predict(image=handle_file(pictures[1]), api_name="/classify")
     assert again == {"classifier": "imagenet", **result["predictions"]["adversarial"]}
 
@@ -131,11 +135,24 @@ def test_defend(client, example, planes):
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - wanted).max() <= 1
 
 
-def test_a_photograph_gets_the_faithful_codec(client, photograph):
-    _, packed = client.predict(image=handle_file(photograph), api_name="/defend")
-    code = unpack_code(Path(packed).read_bytes())
-    codec = ComDefend.from_pretrained("comdefend-cifar10")
-    assert (code == codec.compress(full_size(open_picture(photograph)))[0]).float().mean() > 0.999
+@pytest.mark.parametrize("planes", [None, 6])
+def test_a_photograph_of_any_shape_gets_the_codec_of_photographs(client, photograph, tmp_path, planes):
+    file = tmp_path / "odd.png"
+    open_picture(photograph).crop((0, 0, 173, 94)).save(file)
+    picture, packed = client.predict(image=handle_file(file), planes=planes, api_name="/defend")
+    found = unpack(Path(packed).read_bytes())
+    codec = ComDefend.from_pretrained(resolved_codec("auto", "imagenet"))
+    wanted = codec.compress(full_size(open_picture(file)), planes)
+    assert (found.code == wanted[0, :planes]).float().mean() > 0.999
+    rebuilt = codec.reconstruct(wanted, (94, 173))
+    assert (full_size(open_picture(Path(picture))) - rebuilt).abs().mean() < 1 / 255
+
+
+def test_what_the_papers_codec_takes_too_long_for_is_refused(client, photograph, tmp_path):
+    file = tmp_path / "large.jpg"
+    open_picture(photograph).resize((3266, 2450)).save(file, quality=80)
+    with pytest.raises(AppError, match="comdefend-cifar10 takes up to 4,000,000"):
+        client.predict(image=handle_file(file), codec="comdefend-cifar10", api_name="/defend")
 
 
 def test_classify(client, example):
@@ -155,7 +172,7 @@ def test_scenarios(client):
     }  # fmt: skip
     assert {name: len(classes) for name, classes in choices["classifiers"].items()} == {
         "cifar10": 10, "cifar10-preact": 10, "cifar10-on-reconstructions": 10, "imagenet": 1000,
-        "imagenet-resnet50": 1000,
+        "imagenet-lite1": 1000, "imagenet-lite2": 1000, "imagenet-resnet50": 1000,
     }  # fmt: skip
 
 

@@ -28,13 +28,17 @@ def test_the_table_has_every_row(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "served", lambda device: contextlib.nullcontext("http://nowhere"))
     monkeypatch.setattr(benchmark, "interaction_seconds", lambda address: {"choosing": 0.012})
     monkeypatch.setattr(benchmark, "codec_speeds", lambda codec, device: (300.0, 100.0))
+    monkeypatch.setattr(
+        benchmark, "photograph_seconds", lambda codec, device: 1.5 if codec.config.downscale == 1 else 0.06
+    )
     monkeypatch.setattr(benchmark, "run_seconds", lambda lab, picture, scenario: 0.5)
     monkeypatch.setattr(benchmark, "defence_milliseconds", lambda device: {"jpeg-75": 0.25})
     assert benchmark.main("cpu") == 0
     printed = capsys.readouterr().out
     for part in (
         "the page answers | 0.0 s |", "choosing | 12 ms |", "CIFAR-10 run, PGD-10, grey-box | 0.50 s",
-        "ImageNet run, FGSM, adaptive | 0.50 s", "| 300 pictures/s", "| 3.00 |",
+        "Photograph run, FGSM, adaptive | 0.50 s", "Photograph run, BIM-10, grey-box | 0.50 s",
+        "light shape, the same | 60 ms", "| 25.0 |", "| 300 pictures/s", "| 3.00 |",
         "Defence `jpeg-75`, 32x32 | 0.25 ms/picture",
     ):  # fmt: skip
         assert part in printed

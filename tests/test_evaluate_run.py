@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from model.attacks import EVALUATION_ATTACKS, _torchattacks
 from model.classifiers import Classifier, DefendedClassifier
+from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
 from model.defences import Codec
 from model.evaluate import run
 from model.evaluate.journal import Journal, Record
 from model.evaluate.plan import LARGE, MAIN, MI_FGSM, Preset
+from model.evaluate.report import figures
 from model.evaluate.run import Suite, vector, worst_case
 from model.evaluate.systems import System
-from tests.conftest import MARGINS, record
+from tests.conftest import MARGINS, TINY_CODEC, TINY_LIGHT, record
 
 QUICK = Preset("tiny", images=8, adaptive_images=4, few_images=2, epsilons=(2.0, MAIN, 16.0), steps=2)
 WHOLE = replace(QUICK, suite=True, queries=9, few_images=4)
@@ -48,6 +50,7 @@ class Tilted(nn.Module):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
+        self.config = classifier.config
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(x[:, :, :8])
@@ -500,9 +503,59 @@ def test_a_classifier_of_its_own_is_attacked_for_itself(systems, coloured, monke
 
 
 def test_batches_are_smaller_for_larger_pictures():
-    labels = torch.zeros(5, dtype=torch.long)
-    assert [len(x) for x, _ in run._batches(torch.zeros(5, 3, 224, 224), labels)] == [2, 2, 1]
-    assert [len(x) for x, _ in run._batches(torch.zeros(5, 3, 32, 32), labels)] == [5]
+    def sizes(count: int, side: int, model: nn.Module) -> list[int]:
+        labels = torch.zeros(count, dtype=torch.long)
+        return [len(x) for x, _ in run._batches(torch.zeros(count, 3, side, side), labels, model)]
+
+    paper, light = ComDefend(TINY_CODEC), nn.Sequential(ComDefend(TINY_LIGHT))
+    assert sizes(5, 224, paper) == [2, 2, 1]
+    assert sizes(5, 32, paper) == [5]
+    assert sizes(9, 224, light) == [8, 1]
+    assert sizes(101, 32, light) == [100, 1]
+
+
+def test_a_long_dial_is_looked_at_here_and_there():
+    assert run.dial_positions(12) == list(range(1, 13))
+    assert run.dial_positions(64) == [8, 16, 24, 32, 40, 48, 56, 64]
+
+
+def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, monkeypatch):
+    """A codec of the paper's shape before large pictures: fewer, but the very same ones."""
+    monkeypatch.setattr("model.evaluate.systems.SMALL", 8)
+    preset = replace(QUICK, epsilons=(4.0, MAIN), attacks=("FGSM", "PGD"), costly_images=3)
+    suites = {}
+    for small in (True, False):
+        monkeypatch.setattr("model.evaluate.systems.SMALL", 64 if small else 8)
+        assert systems[1].costly is not small
+        suites[small] = Suite(systems[:3], coloured, preset, None, Journal(None, {}))
+        suites[small].run()
+    chosen = suites[False].scopes["costly"]
+    assert len(chosen) == 3
+    mine = {
+        small: [r for r in found.journal.records if r["defence"] == "comdefend-tiny" and "dial" not in r]
+        for small, found in suites.items()
+    }
+    whole = {(r["attack"], r["epsilon"], r["threat_model"], r["steps"]): r for r in mine[True]}
+    seen = 0
+    assert not any(r.get("scope") == "costly" for r in suites[False].journal.records if r not in mine[False])
+    for r in mine[False]:
+        assert r["scope"] == "costly"
+        assert len(r["right"]) == 3
+        if r["attack"] in ("FGSM", "clean"):
+            every = whole[r["attack"], r["epsilon"], r["threat_model"], r["steps"]]
+            wanted = torch.zeros(len(coloured), dtype=torch.bool)
+            wanted[suites[False].scopes[every["scope"]]] = run.vector(every["right"])
+            assert torch.equal(run.vector(r["right"]), wanted[chosen])
+            seen += 1
+    assert seen == 5  # clean, and twice two strengths
+    found = figures(suites[False].journal.records, systems[:3], suites[False].scopes)
+    assert {w["images"] for w in found["worst"] if w["defence"] == "comdefend-tiny"} == {3}
+    assert {w["images"] for w in found["worst"] if w["defence"] == "bits-5"} == {
+        len(suites[False].scopes["adaptive"])
+    }
+    assert [c["name"] for c in found["checks"]["comdefend-tiny"] if c["passed"] is None] == [
+        c["name"] for c in found["checks"]["bits-5"] if c["passed"] is None
+    ]
 
 
 def test_batches_do_not_change_what_is_found_without_chance(suite, monkeypatch):

@@ -96,14 +96,19 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     ours = ["none", "comdefend-cifar10", "comdefend-cifar10-purify"]
     retrained = f"comdefend-cifar10-purify@{RETRAINED}"
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
-    assert default_names("imagenet", None) == [*ours, *baselines]
+    jpegs, others = baselines[:4], baselines[4:]
+    dial = ["comdefend-photo", "comdefend-photo:32", "comdefend-photo:16"]
+    assert default_names("imagenet", None) == ["none", ours[1], *jpegs, "jpeg-15", *others]
+    (weights / "comdefend-photo").mkdir()
+    photographs = ["none", *dial, ours[1], *jpegs, "jpeg-15", *others]
+    assert default_names("imagenet", None) == photographs
     for name in ("cifar10-robust", "cifar10-adversarial"):
         (weights / name).mkdir()
     assert default_names("cifar10", None) == [*ours, retrained, ROBUST_PAIR, TWIN, *baselines]
     (weights / "cifar10-resnet50").mkdir()
     large = [f"{name}@cifar10-resnet50" for name in ("none", "comdefend-cifar10-purify")]
     assert default_names("cifar10", None) == [*ours, retrained, *large, ROBUST_PAIR, TWIN, *baselines]
-    assert default_names("imagenet", None) == [*ours, *baselines]
+    assert default_names("imagenet", None) == photographs
     monkeypatch.setitem(DEFENCES, "mine", DEFENCES["median-3"])  # as a plugin does
     assert default_names("imagenet", None) == [*ours, *baselines, "mine"]
 

@@ -5,9 +5,11 @@ import pytest
 
 from app import handlers, views
 from app.images import ImageError
-from app.lab import Lab, Scenario, Watch
+from app.lab import Lab, Scenario, ScenarioError, Watch
+from model import ComDefend
 from model.attacks import AttackCancelled, AttackError
 from model.checkpoint import WeightsError
+from model.recipes import PhotoTask
 
 
 def raising(error: Exception):
@@ -61,6 +63,28 @@ def test_numbers_only(value):
     for read in (handlers.number, handlers.whole):
         with pytest.raises(AttackError, match="Epsilon must be a number"):
             read(value, "Epsilon")
+
+
+@pytest.mark.parametrize(
+    ("percent", "codec", "planes"),
+    [
+        (100, "comdefend-cifar10", None),
+        (50, "comdefend-cifar10", 32),
+        (5, "comdefend-cifar10", 3),
+        (50, "comdefend-cifar10-purify", 6),
+        (5, "comdefend-cifar10-purify", 1),
+    ],
+)
+def test_a_share_of_the_planes_is_a_number_of_each_codecs(percent, codec, planes):
+    lab = Lab("cpu")
+    lab._codecs["comdefend-cifar10"] = ComDefend(PhotoTask.network)
+    assert handlers.Handlers(lab)._planes(percent, codec) == planes
+
+
+@pytest.mark.parametrize("percent", [0, -5, 101, float("nan"), "half", None])
+def test_an_impossible_share_of_the_planes_is_refused(percent):
+    with pytest.raises((ScenarioError, AttackError), match=r"(?i)the share of planes kept"):
+        handlers.Handlers(Lab("cpu"))._planes(percent, "comdefend-cifar10")
 
 
 @pytest.mark.parametrize("outcomes", [None, []])

@@ -1,6 +1,7 @@
 import io
 import json
 import urllib.error
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import torch
 from PIL import Image
 
 from app.images import encode, open_picture, to_picture
-from app.lab import AUTO, VIEWS, Lab, Scenario, ScenarioError, Watch, resolved_codec
-from model import DefendedClassifier
+from app.lab import AUTO, VIEWS, Lab, Scenario, ScenarioError, Watch, packed, resolved_codec
+from model import ComDefend, DefendedClassifier
 from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
 from model.checkpoint import WeightsError
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
-from model.ops import pack_code
+from model.ops import pack_code, unpack
+from tests.conftest import TINY_LIGHT
 
 
 @pytest.fixture
@@ -155,9 +157,36 @@ def test_a_code_can_be_cut_short(lab, picture, codec):
     assert lab.run(picture, scenario("FGSM", planes=12)).scenario.planes is None
 
 
+@pytest.mark.parametrize("threat_model", THREAT_MODELS)
+def test_a_light_codec_goes_all_the_way(lab, picture, threat_model):
+    """Sides that it does not divide, dropped planes, a code that is smaller than the picture, the attack."""
+    torch.manual_seed(0)
+    light = ComDefend(replace(TINY_LIGHT, com_widths=(16, 16, 16, 10))).eval().requires_grad_(False)
+    lab._codecs["comdefend-cifar10-purify"] = light
+    lab.classifier("cifar10").config = replace(lab.classifier("cifar10").config, image_size=18)
+    outcome = lab.run(picture, scenario("PGD", threat_model=threat_model, planes=7))
+    assert outcome.original.shape == outcome.defended_adversarial.shape == (1, 3, 18, 18)
+    assert outcome.code_adversarial.shape == (1, 7, 5, 5)
+    assert outcome.metrics["code_bits_per_pixel"] == pytest.approx(7 * 25 / 18**2)
+    assert outcome.metrics["linf_255"] == 8
+    kept = light.compress(outcome.adversarial, 7)
+    assert torch.equal(outcome.defended_adversarial, light.reconstruct(kept, (18, 18)))
+    found = unpack(packed(outcome.code_adversarial, outcome.adversarial))
+    assert torch.equal(found.code, kept[0, :7])
+    assert found.size == (18, 18)
+    code, rebuilt = lab.defend(torch.rand(1, 3, 9, 30), "comdefend-cifar10-purify")
+    assert (code.shape, rebuilt.shape) == ((1, 10, 3, 8), (1, 3, 9, 30))
+    with pytest.raises(ScenarioError, match="1 to 10 planes to keep, not 11"):
+        lab.run(picture, scenario("PGD", planes=11))
+
+
 def test_the_better_codec_is_chosen_for_a_classifier(monkeypatch):
     assert resolved_codec(AUTO, "cifar10") == "comdefend-cifar10-purify"
-    assert resolved_codec(AUTO, "imagenet") == "comdefend-cifar10"
+    for photographs in ("imagenet", "imagenet-lite2", "imagenet-resnet50"):
+        for trained in (False, True):
+            monkeypatch.setattr("app.lab.CODECS", {"comdefend-photo": ""} if trained else {})
+            wanted = "comdefend-photo" if trained else "comdefend-cifar10"
+            assert resolved_codec(AUTO, photographs) == wanted
     assert resolved_codec("another", "cifar10") == "another"
     monkeypatch.setitem(CLASSIFIERS, "cifar10-robust", CLASSIFIERS["cifar10"])  # once it is trained
     assert resolved_codec(AUTO, "cifar10-robust") == "comdefend-cifar10-robust"
@@ -287,6 +316,7 @@ def test_scenarios_lists_what_run_accepts(lab):
     assert choices["attacks"]["DeepFool"]["epsilon"] is None
     assert choices["attacks"]["FGSM"]["steps"] is None
     assert choices["attacks"]["PGD"]["steps"]["max"] == 200
+    assert choices["planes"]["max"] == {"comdefend-cifar10": 12, "comdefend-cifar10-purify": 12}
     assert choices["threat_models"] == list(THREAT_MODELS)
     assert list(choices["classifiers"]) == list(CLASSIFIERS)
     assert len(choices["classifiers"]["imagenet-resnet50"]) == 1000  # known without a download

@@ -422,7 +422,7 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
 def test_the_dial_cuts_the_code_short(browser, server):
     page = opened(browser, server)
     choose_example(page, "ship")
-    page.locator("#kept input[type=number]").fill("6")
+    page.locator("#kept input[type=number]").fill("50")
     page.locator("#kept input[type=number]").press("Tab")
     attack(page)
     expect(page.locator("#strip")).to_contain_text("6 bits per pixel")

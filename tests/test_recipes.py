@@ -15,6 +15,7 @@ from model.recipes import (
     TASKS,
     ClassifierTask,
     CodecTask,
+    LightTask,
     PurifyTask,
     ReconstructionsTask,
     RobustTask,
@@ -69,9 +70,9 @@ def test_a_step_follows_its_generator(kind, tiny_weights, data):
 def test_a_step_stays_on_its_device(kind, tiny_weights, data, monkeypatch):
     """On torch's device without memory, as on a GPU: a tensor from the CPU among the others is an error."""
     kept = torch.full((8,), 12, device="meta")
-    monkeypatch.setattr(
-        PurifyTask, "planes", lambda self, count, generator: kept
-    )  # by the generator's device
+    for recipe in (PurifyTask, LightTask):  # these go by the generator's device
+        monkeypatch.setattr(recipe, "planes", lambda self, count, generator: kept)
+    monkeypatch.setattr(LightTask, "some_guide", lambda self, generator: self.guides[0])
     task = kind(data)
     task.model.to("meta")
     images, labels = data.images[:8].to("meta"), data.labels[:8].to("meta")

@@ -57,11 +57,16 @@ class Evidence:
 
         What is wrong unattacked stands nowhere, so that all records count alike.
         """
+        whole = self._spread(record)
+        if clean := self.find("clean", None):
+            whole &= self._spread(clean)
+        return whole[self.scopes[scope]]
+
+    def _spread(self, record: Record) -> Tensor:
+        """Which of all pictures a record says are right, shape (N,), bool; those it lacks are not."""
         whole = torch.zeros(len(self.scopes["all"]), dtype=torch.bool)
         whole[self.scopes[record["scope"]]] = vector(record["right"])
-        if clean := self.find("clean", None):
-            whole &= vector(clean["right"])
-        return whole[self.scopes[scope]]
+        return whole
 
     def accuracy(self, record: Record, scope: Scope = "adaptive") -> float:
         return self.right(record, scope).float().mean().item()
@@ -118,7 +123,8 @@ def _more_steps_change_nothing(evidence: Evidence) -> Check:
     """Of the longest two runs: where fewer steps were too few, the worst case has the longest one, too."""
     pgds = [
         r for r in evidence.records
-        if (r["attack"], r["epsilon"], r["threat_model"], r["scope"]) == ("PGD", MAIN, "adaptive", "adaptive")
+        if (r["attack"], r["epsilon"], r["threat_model"]) == ("PGD", MAIN, "adaptive")
+        and r["scope"] in ("adaptive", "costly")
         and not r["cascade"]
     ]  # fmt: skip
     found = {r["steps"]: evidence.right(r) for r in sorted(pgds, key=lambda r: r["steps"])}

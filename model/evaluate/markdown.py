@@ -121,16 +121,24 @@ def table(report: Report) -> str:
         "|---" * len(header) + "|",
     ]
 
-    def row(found: Iterable[Cell | None]) -> str:
-        return " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in found)
+    def row(found: Iterable[Cell | None], count: int) -> str:
+        """Accuracies, and of how many pictures where it is another number than ``count``."""
+        cells = list(found)
+        counts = {c["images"] for c in cells if c is not None} - {count}
+        text = " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in cells)
+        return text + (f" (of {', '.join(map(str, sorted(counts)))})" if counts else "")
+
+    everyone, some = report["images"], report["worst"][0]["images"] if with_worst else 0
 
     for name in report["defences"]:
         cells = [c for c in report["cells"] if c["defence"] == name and not c.get("cascade")]
-        columns = [f"{report['defences'][name]} (`{name}`)", row([find(cells, attack="clean")])]
-        columns += [row(_alike(cells, attack, epsilon) for epsilon in every) for attack in attacks]
+        columns = [f"{report['defences'][name]} (`{name}`)", row([find(cells, attack="clean")], everyone)]
+        columns += [
+            row([_alike(cells, attack, epsilon) for epsilon in every], everyone) for attack in attacks
+        ]
         if with_worst:
             worst = [w for w in report["worst"] if w["defence"] == name]
-            columns.append(row(find(worst, epsilon=e) for e in every) if worst else "")
+            columns.append(row([find(worst, epsilon=e) for e in every], some) if worst else "")
         lines.append(f"| {' | '.join(columns)} |")
     if "none" in report["defences"]:
         lines += ["", "Without a defence there is nothing to know: the figures of `none` are white-box."]
@@ -233,7 +241,10 @@ def _worst_table(report: Report) -> list[str]:
     for name in report["defences"]:
         worst = [w for w in report["worst"] if w["defence"] == name]
         if worst:
-            lines.append(f"| `{name}` | {' | '.join(percent(find(worst, epsilon=e)) for e in every)} |")
+            label = f"`{name}`"
+            if worst[0]["images"] != report["worst"][0]["images"]:
+                label += f" ({worst[0]['images']:,} pictures)"
+            lines.append(f"| {label} | {' | '.join(percent(find(worst, epsilon=e)) for e in every)} |")
     if twins := report.get("twins"):
         compared = "; ".join(f"{difference(twin)} at {twin['epsilon']:g}/255" for twin in twins)
         lines += ["", f"`{twins[0]['defence']}` less `{twins[0]['twin']}`, in points, paired: {compared}."]

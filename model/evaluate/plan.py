@@ -12,8 +12,9 @@ MAIN = 8.0
 LARGE = 64.0
 """A strength at which nothing may survive: where something does, the gradient is masked."""
 
-Scope = Literal["all", "adaptive", "few"]
-"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these."""
+Scope = Literal["all", "adaptive", "few", "costly"]
+"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these; or those that a
+system gets which takes seconds for each, whatever is measured of it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Preset:
     few_images: int
     """How many get each of the strongest attacks alone; else these come as a cascade, each on what still
     stands."""
+    costly_images: int = 20
+    """How many of the adaptive attacker's pictures a codec of the paper's shape gets where they are large."""
     epsilons: tuple[float, ...] = (2.0, MAIN, 16.0)
     steps: int = 10
     """Of PGD."""

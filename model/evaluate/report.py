@@ -39,7 +39,9 @@ def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Te
         ],
         "twins": _twins(records, [system.name for system in systems], epsilons, scopes),
         "checks": {
-            system.name: [check.to_dict() for check in checks(records, system.name, scopes, epsilons)]
+            system.name: [
+                check.to_dict() for check in checks(records, system.name, system.own(scopes), epsilons)
+            ]
             for system in systems
             if any(r["defence"] == system.name and r["threat_model"] == "adaptive" for r in plain)
         },
@@ -131,5 +133,5 @@ def _difference(right: Tensor, other: Tensor) -> Cell:
 
 
 def _worst(records: list[Record], system: System, epsilon: float, scopes: dict[Scope, Tensor]) -> Cell:
-    standing = worst_case(records, system.name, epsilon, scopes)[scopes["adaptive"]]
+    standing = worst_case(records, system.name, epsilon, scopes)[system.own(scopes)["adaptive"]]
     return {"defence": system.name, "epsilon": epsilon, **_accuracy(standing)}

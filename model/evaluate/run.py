@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.attacks import attack, round_and_still_fool, round_inside_ball
+from model.comdefend import ComDefend
+from model.config import CodecConfig
 from model.data import ImageSet, evenly_spaced, to_float
 from model.defences import AUTHORS, Codec
 from model.evaluate.journal import Journal, Record
@@ -19,14 +21,18 @@ from model.evaluate.systems import System
 from model.ops import keep_planes
 from model.pgd import pgd as descend
 
-BATCH_PIXELS = 100 * 32 * 32
-"""A gradient through the codec needs about 12 kB a pixel: 1.2 GB for one batch."""
+BATCH_PIXELS, BATCH_PICTURES = 100 * 32 * 32, 100
+"""At most in one batch. A gradient through the paper's codec needs about 12 kB a pixel: 1.2 GB so."""
+LIGHT = 4
+"""How many times more pixels where no codec of the paper's shape is in the way."""
 CODEC_COST = 17
-"""Of a pass through a learned defence, in passes through a classifier, for the estimate of time left."""
+"""Of a pass through the paper's codec, in passes through a classifier, for the estimate of time left."""
 FALLING = 0.3
 """Share of an attack's steps that are run, since pictures drop out as they fall: for that estimate."""
 FLIP_IMAGES = 100
 DIAL_IMAGES = 300
+DIAL_POSITIONS = 12
+"""At most so many numbers of planes are tried."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,15 @@ class Suite:
         self.labels = data.labels
         count = len(self.x)
         adaptive = evenly_spaced(count, min(count, preset.adaptive_images))
-        few = adaptive[evenly_spaced(len(adaptive), min(len(adaptive), preset.few_images))]
+        few, costly = (
+            adaptive[evenly_spaced(len(adaptive), min(len(adaptive), images))]
+            for images in (preset.few_images, preset.costly_images)
+        )
         self.scopes: dict[Scope, Tensor] = {
             "all": torch.arange(count),
             "adaptive": adaptive,
             "few": few,
+            "costly": costly,
         }
 
     # What there is to do.
@@ -170,9 +180,11 @@ class Suite:
     # The units.
 
     def _clean(self, system: System) -> Unit:
+        scope: Scope = "costly" if system.costly else "all"
+
         def work(seed: int) -> list[Record]:
-            right = self.correct(system.module, self.x, self.labels, seed)
-            return [self._record(system, "no attacker", Strike("clean"), None, "all", right)]
+            right = self.correct(system.module, *self._of(scope), seed)
+            return [self._record(system, "no attacker", Strike("clean"), None, scope, right)]
 
         return Unit(f"clean {system.name}", len(self.x) * self._price(system), work)
 
@@ -233,6 +245,8 @@ class Suite:
         after all that was tried before on the same pictures at the same strength.
         """
 
+        scope = "costly" if system.costly else scope
+
         def work(seed: int) -> list[Record]:
             if not strike.has_epsilon:
                 return self._unbounded([system], strike, system.module, seed, direct=True)
@@ -265,10 +279,10 @@ class Suite:
         raw = torch.cat(
             [
                 attack(strike.name, target, a, b, steps=strike.steps, seed=seed + i, rounded=False)
-                for i, (a, b) in enumerate(_batches(x, labels))
+                for i, (a, b) in enumerate(_batches(x, labels, target))
             ]
         )
-        pairs = zip(_batches(x, labels), _batches(raw, labels), strict=True)
+        pairs = zip(_batches(x, labels, target), _batches(raw, labels, target), strict=True)
         with self._random(seed):
             rounded = torch.cat(
                 [
@@ -316,8 +330,9 @@ class Suite:
             records = []
             for name, pictures in shown.items():
                 code = codec.codec.compress(pictures)
-                for planes in range(1, codec.codec.planes + 1):
-                    seen = codec.codec.reconstruct(keep_planes(code, planes))
+                size = (pictures.shape[-2], pictures.shape[-1])
+                for planes in dial_positions(codec.codec.planes):
+                    seen = codec.codec.reconstruct(keep_planes(code, planes), size)
                     right = self.correct(system.classifier, seen, labels, seed)
                     records.append(
                         {
@@ -339,7 +354,8 @@ class Suite:
         """Which pictures the model classifies rightly, shape (N,), bool, on the CPU."""
         # Not the random numbers that the attack was made under.
         with torch.no_grad(), self._random(seed ^ 0x5EED):
-            return torch.cat([model(x).argmax(1) == y for x, y in _batches(images, labels)]).cpu()
+            batches = _batches(images, labels, model)
+            return torch.cat([model(x).argmax(1) == y for x, y in batches]).cpu()
 
     @contextlib.contextmanager
     def _random(self, seed: int) -> Iterator[None]:
@@ -358,13 +374,18 @@ class Suite:
             r for r in self.journal.records if r["defence"] == system.name and r["attack"] == "clean"
             and "dial" not in r
         )  # fmt: skip
-        return vector(record["right"])
+        whole = torch.zeros(len(self.x), dtype=torch.bool)
+        whole[self.scopes[record["scope"]]] = vector(record["right"])
+        return whole
 
     def _of(self, scope: Scope) -> tuple[Tensor, Tensor]:
         return self.x[self.scopes[scope]], self.labels[self.scopes[scope]]
 
-    def _price(self, system: System) -> int:
-        return 1 + CODEC_COST * system.defence.learned
+    def _price(self, system: System) -> float:
+        defence = system.defence
+        if not isinstance(defence, Codec):
+            return 1 + CODEC_COST * defence.learned
+        return 1 + CODEC_COST * defence.codec.config.multiply_adds / CodecConfig().multiply_adds
 
     @staticmethod
     def _knowing(system: System) -> str:
@@ -384,7 +405,7 @@ class Suite:
     ) -> Tensor:
         """Adversarial pictures against ``model``; what is told of the gradient goes into ``extra``."""
         found, silent, zeros = [], [], []
-        for index, (images, true) in enumerate(_batches(x, labels)):
+        for index, (images, true) in enumerate(_batches(x, labels, model)):
             if strike.descent is None:
                 result = attack(
                     strike.name, model, images, true, epsilon=epsilon, steps=strike.steps, seed=seed + index
@@ -413,10 +434,18 @@ class Suite:
         pictures: Tensor,
         seed: int,
     ) -> list[Record]:
-        """How each system fares on the same pictures, and what they did to the codes."""
-        x, labels = self._of(scope)
+        """How each system fares on the same pictures, and what they did to the codes.
+
+        Costly ones are shown some of them only, where all pictures were attacked.
+        """
+        attacked, chosen = pictures, scope
         records = []
         for system in systems:
+            if system.costly and chosen == "all":
+                scope, pictures = "costly", attacked[self.scopes["costly"]]
+            else:
+                scope, pictures = chosen, attacked
+            x, labels = self._of(scope)
             right = self.correct(system.module, pictures, labels, seed)
             extra: Record = {}
             if isinstance(system.defence, Codec) and not system.retrained:
@@ -491,9 +520,17 @@ def worst_case(records: list[Record], defence: str, epsilon: float, scopes: dict
     return standing
 
 
-def _batches(x: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures with their labels, as many at a time as memory allows."""
-    size = max(1, BATCH_PIXELS // x[0, 0].numel()) if len(x) else 1
+def dial_positions(planes: int) -> list[int]:
+    """The numbers of planes at which a dial is looked at, the whole code the last one."""
+    count = planes if planes <= DIAL_POSITIONS else 8
+    return [round(planes * (i + 1) / count) for i in range(count)]
+
+
+def _batches(x: Tensor, labels: Tensor, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures with their labels, as many at a time as memory allows ``model``."""
+    heavy = any(isinstance(m, ComDefend) and m.config.downscale == 1 for m in model.modules())
+    pixels = BATCH_PIXELS * (1 if heavy else LIGHT)
+    size = min(BATCH_PICTURES, max(1, pixels // x[0, 0].numel())) if len(x) else 1
     return zip(x.split(size), labels.split(size), strict=True)
 
 

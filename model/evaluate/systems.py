@@ -8,17 +8,26 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import TENSORS_FILE, WEIGHTS, file_hash, tensors_hash
-from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, load_classifier
-from model.comdefend import ROBUST
-from model.defences import DEFENCES, Defence, Nothing, load_defence
+from model.classifiers import (
+    CLASSIFIERS,
+    SMALL,
+    Classifier,
+    DefendedClassifier,
+    find_classifier,
+    load_classifier,
+)
+from model.comdefend import FAITHFUL, PHOTO, PURIFY, ROBUST, SMALL_LIGHT
+from model.defences import DEFENCES, Codec, Defence, Nothing, load_defence
+from model.evaluate.plan import Scope
 
 RETRAINED = "cifar10-on-reconstructions"
 """The classifier that was trained on what the codec makes of its pictures."""
-PURIFY = "comdefend-cifar10-purify"
 ROBUST_PAIR, TWIN = f"{ROBUST}@cifar10-robust", "none@cifar10-adversarial"
 """A codec and a classifier trained against an attacker who knows both, and the same without a codec."""
 RESNET50 = "cifar10-resnet50"
 """The paper's classifier."""
+PHOTO_DIAL = (32, 16)
+"""Planes of the codec of photographs besides all 64: 2 bits per pixel, and 1."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
@@ -43,6 +52,18 @@ class System:
         return isinstance(self.defence, Nothing)
 
     @property
+    def costly(self) -> bool:
+        """Whether it takes seconds for each picture: a codec of the paper's shape before large ones."""
+        heavy = isinstance(self.defence, Codec) and self.defence.codec.config.downscale == 1
+        return heavy and self.classifier.config.image_size > SMALL
+
+    def own(self, scopes: dict[Scope, Tensor]) -> dict[Scope, Tensor]:
+        """The scopes as they are for this system."""
+        if not self.costly:
+            return scopes
+        return scopes | {"adaptive": scopes["costly"], "few": scopes["costly"]}
+
+    @property
     def about(self) -> str:
         """What it is, in a few words."""
         return self.defence.about + (f", classifier {self.classifier_name}" if self.retrained else "")
@@ -65,15 +86,19 @@ def classifier_hash(name: str, classifier: Classifier) -> str:
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
     """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
-    names = ["none", "comdefend-cifar10"]
-    if (WEIGHTS / PURIFY).is_dir():
-        names.append(PURIFY)
+    photographs = find_classifier(classifier).config().image_size > SMALL
+    if photographs:
+        dial = [PHOTO, *(f"{PHOTO}:{planes}" for planes in PHOTO_DIAL)]
+        names = ["none", *(dial if (WEIGHTS / PHOTO).is_dir() else []), FAITHFUL]
+    else:
+        names = ["none", FAITHFUL, *(name for name in (PURIFY, SMALL_LIGHT) if (WEIGHTS / name).is_dir())]
     if classifier == "cifar10":
         large = (f"none@{RESNET50}", f"{PURIFY}@{RESNET50}")
         own = (f"{PURIFY}@{RETRAINED}", *large, ROBUST_PAIR, TWIN)
         names += [name for name in own if (WEIGHTS / name.partition("@")[2]).is_dir()]
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
-    return [*names, *(["authors"] if authors else []), *JPEGS, *others]
+    jpegs = [*JPEGS, *(["jpeg-15"] if photographs else [])]
+    return [*names, *(["authors"] if authors else []), *jpegs, *others]
 
 
 def load_systems(

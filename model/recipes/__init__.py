@@ -1,9 +1,10 @@
 """What is trained: one task per kind of model, with its loss, its defaults and its score."""
 
 from model.recipes.adversarial import AdversarialTask, RobustTask
+from model.recipes.answers import AnswersTask
 from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
-from model.recipes.light import LightTask, PhotoTask
+from model.recipes.light import LightTask, PhotoTask, SmallTask
 from model.recipes.purify import PurifyTask
 from model.recipes.task import Recipe, SettingError, Stage, Step, Task, learning_rate_factor, stage_at
 
@@ -13,8 +14,10 @@ TASKS: dict[str, type[Task]] = {
         CodecTask,
         PurifyTask,
         PhotoTask,
+        SmallTask,
         ClassifierTask,
         ReconstructionsTask,
+        AnswersTask,
         AdversarialTask,
         RobustTask,
     )
@@ -23,6 +26,7 @@ TASKS: dict[str, type[Task]] = {
 __all__ = [
     "TASKS",
     "AdversarialTask",
+    "AnswersTask",
     "ClassifierTask",
     "CodecTask",
     "LightTask",
@@ -32,6 +36,7 @@ __all__ = [
     "ReconstructionsTask",
     "RobustTask",
     "SettingError",
+    "SmallTask",
     "Stage",
     "Step",
     "Task",

@@ -24,6 +24,8 @@ def widen(codec: ComDefend, x: Tensor, width: float) -> None:
     Args:
         x: pictures, shape (B,3,H,W), range [0,1], whose logits' median magnitude becomes the width.
     """
+    if codec.config.bounded:
+        return  # its logits and its gradient fit each other as they are
     codec.config = replace(codec.config, surrogate_width=width)
     last = codec.com.get_submodule(f"conv{codec.com.depth - 1}")
     with torch.no_grad():

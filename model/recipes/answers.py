@@ -1,0 +1,97 @@
+"""A classifier of photographs that answers to reconstructions what it answers to the pictures."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.classifiers import Classifier, load_classifier
+from model.comdefend import PHOTO, ComDefend
+from model.data import ImageSet, random_crops, to_float
+from model.device import on_gpu
+from model.metrics import Means
+from model.recipes.light import PhotoTask, noisy
+from model.recipes.task import SettingError, Stage, Step, Task
+
+
+class AnswersTask(Task):
+    """A defence at training and test time, without labels and without adversarial pictures.
+
+    The classifier learns from itself: of reconstructions, of clean and of noisy photographs, it is to say
+    what it said of the clean photographs before the training (Kullback-Leibler divergence). The codec is
+    fixed, and so are batch norm's statistics.
+    """
+
+    name = "answers"
+    default_out = "imagenet-on-reconstructions"
+    batch_size = 8
+    learning_rate = 1e-4
+    epochs = 8
+    score = "agreement"
+    max_grad_norm = 1.0
+    decay = 0.999
+    stages = (Stage(1.0, 224),)
+    settings = {  # noqa: RUF012 - a ClassVar of the base class
+        "classifier": "imagenet",
+        "codec": PHOTO,
+        "strongest": 0.1,
+    }
+    """``classifier``, ``codec``: names. ``strongest``: greatest standard deviation of the noise on the
+    photographs, from none on, pictures in [0,1]."""
+    model: Classifier
+
+    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+        self.chosen_settings = self.chosen(settings)
+        if not 0 <= self.chosen_settings["strongest"] <= 1:
+            raise SettingError("a strongest noise from 0 to 1 is wanted")
+        self.teacher, self.model = (load_classifier(self.chosen_settings["classifier"]) for _ in range(2))
+        codec = ComDefend.from_pretrained(self.chosen_settings["codec"])
+        self.codec = codec.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.teacher.requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, root: Path | None) -> tuple[ImageSet, ImageSet]:
+        return PhotoTask.load(root)
+
+    def floor(self) -> float:
+        return 0.3
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=on_gpu(self.model) or None
+        )
+
+    def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
+        self.model.eval()  # its few photographs would spoil batch norm's statistics
+        x = to_float(random_crops(images, min(self.stages[0].size, images.shape[-1]), generator))
+        with torch.no_grad():
+            wanted = self.teacher.to(x.device)(x).float().softmax(1)
+            disturbed = noisy(x, 0.0, self.chosen_settings["strongest"], generator).clamp(0, 1)
+            x_hat = self.codec.to(x.device)(disturbed).float()
+        answers = self.model(x_hat).float().log_softmax(1)
+        divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
+        return Step(divergence, {"divergence": divergence.detach()})
+
+    def finish(self, data: ImageSet) -> None:
+        self.model.half()
+
+    def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
+        """How often it says of reconstructions what it said of the photographs.
+
+        ``agreement`` is of reconstructions of noisy photographs, ``clean_agreement`` of clean ones.
+        """
+        device = data.images.device
+        generator = torch.Generator(device).manual_seed(0)
+        means, strongest = Means(), self.chosen_settings["strongest"]
+        edge = max(0, data.images.shape[-1] - PhotoTask.view) // 2
+        for images, _ in data.batches(25):
+            x = images[..., edge : edge + PhotoTask.view, edge : edge + PhotoTask.view]
+            answers = self.teacher.to(device)(x).argmax(1)
+            disturbed = noisy(x, strongest, strongest, generator).clamp(0, 1)
+            codec = self.codec.to(device)
+            means.add(
+                agreement=model(codec(disturbed)).argmax(1) == answers,
+                clean_agreement=model(codec(x)).argmax(1) == answers,
+            )
+        return means.result()

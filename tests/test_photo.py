@@ -1,0 +1,252 @@
+"""The recipe of the light codec of photographs, on a few generated ones."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from model import ComDefend, device, recipes
+from model.classifiers import Classifier
+from model.data import DataError, load_photographs, random_crops, to_float
+from model.recipes import PhotoTask, SettingError
+from model.recipes.guides import Guide
+from model.train import command
+from tests.conftest import TINY_LIGHT, script
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Thirty pictures in two sub-folders, of sizes and formats as they come."""
+    rng, root = np.random.default_rng(0), tmp_path / "photographs"
+    for number in range(30):
+        folder = root / ("day" if number % 2 else "night/late")
+        folder.mkdir(parents=True, exist_ok=True)
+        small = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        picture = Image.fromarray(small).resize((60 + number, 48), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number:02}.{'jpg' if number % 3 else 'png'}")
+    (root / "README.md").write_text("no picture")
+    return root
+
+
+@pytest.fixture
+def archive(photographs, tmp_path) -> Path:
+    path = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in photographs.rglob("*.*"):
+            packed.write(file, file.relative_to(photographs))
+    return path
+
+
+@pytest.fixture
+def data(photographs, monkeypatch, tiny_weights):
+    monkeypatch.setattr(PhotoTask, "stored", 48)
+    return PhotoTask.load(photographs)
+
+
+def test_photographs_come_from_a_folder_or_an_archive(photographs, archive):
+    loose, packed = load_photographs(photographs, 48), load_photographs(archive, 48)
+    assert loose.images.shape == (30, 3, 48, 48)
+    assert torch.equal(loose.images, packed.images)
+    first = Image.open(photographs / "day" / "01.jpg").convert("RGB")
+    wanted = np.asarray(first.crop((6, 0, 54, 48)))[:, 1:-1].astype(int)  # 61 wide: between two pixels
+    assert abs(loose.images[0].permute(1, 2, 0).numpy()[:, 1:-1].astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing", None, "there is no folder or zip archive"),
+        ("a.zip", b"nothing packed", "neither a folder nor a zip archive"),
+        ("empty", {}, "holds no pictures"),
+        ("broken", {"a.png": b"no picture"}, "not a readable picture"),
+    ],
+)
+def test_unusable_photographs_are_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.mkdir()
+        for file, data in content.items():
+            (path / file).write_bytes(data)
+    with pytest.raises(DataError, match=message) as caught:
+        load_photographs(path, 32)
+    assert name in str(caught.value)
+
+
+def test_some_photographs_are_scored_and_not_trained_on(data, monkeypatch):
+    train, test = data
+    assert (len(train), len(test)) == (27, 3)  # a tenth of few
+    seen = {picture.numpy().tobytes() for picture in train.images}
+    assert not any(picture.numpy().tobytes() in seen for picture in test.images)
+    with pytest.raises(DataError, match="--data FOLDER_OR_ZIP"):
+        PhotoTask.load(None)
+
+
+def steps(data, progress: float, *settings: str) -> tuple[recipes.Step, PhotoTask]:
+    torch.manual_seed(0)
+    task = PhotoTask(data, settings)
+    generator = torch.Generator().manual_seed(1)
+    return task.step(data.images[:4], data.labels[:4], progress, generator), task
+
+
+def test_the_guides_come_in_slowly_after_the_first_stage(data):
+    (first, *_), train = PhotoTask.stages, data[0]
+    shown, losses = [], []
+    half = (1 + first.share) / 2
+    for progress in (0.0, first.share, half, 1.0):
+        (loss, figures), task = steps(train, progress, "weakest=0", "strongest=0", "guide_noise=0")
+        error = 10 ** (-figures["psnr_db"].item() / 10)
+        shown.append(set(figures))
+        losses.append((loss.item(), error, figures))
+    assert shown == [{"psnr_db"}] * 2 + [{"psnr_db", "guide", "features"}] * 2
+    for weight, (loss, error, figures) in zip((0, 0, 0.5, 1), losses, strict=True):
+        guided = sum(
+            task.chosen_settings[name] * figures[name].item() for name in ("guide", "features") if weight
+        )
+        assert loss == pytest.approx(error + weight * guided, rel=1e-4)
+
+
+def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypatch):
+    seen = []
+    monkeypatch.setattr(PhotoTask, "stages", (recipes.Stage(0.5, 16, crops=3), recipes.Stage(0.5, 40)))
+    monkeypatch.setattr(PhotoTask, "disturbed", lambda self, x, generator: seen.append(tuple(x.shape)) or x)
+    for progress in (0.1, 0.9):
+        steps(data[0], progress)
+    assert seen == [(12, 3, 16, 16), (4, 3, 40, 40)]
+
+
+def test_noise_is_never_weaker_than_asked(data):
+    _, task = steps(data[0], 0.0, "weakest=0.1", "strongest=0.2")
+    x = torch.full((200, 3, 16, 16), 0.5)
+    strengths = (task.disturbed(x, torch.Generator().manual_seed(0)) - x).std((1, 2, 3))
+    assert strengths.min() > 0.09
+    assert 0.19 < strengths.max() < 0.22
+
+
+def test_at_least_an_eighth_of_the_planes_is_kept(data):
+    _, task = steps(data[0], 0.0, "dropout=1")
+    kept = task.planes(400, torch.Generator().manual_seed(0))
+    assert sorted(kept.unique().tolist()) == list(range(1, 9))
+    _, task = steps(data[0], 0.0, "dropout=0")
+    assert (task.planes(50, torch.Generator().manual_seed(0)) == 8).all()
+
+
+def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
+    guide = Guide("cifar10")
+    known = Classifier.from_pretrained(tiny_weights / "cifar10")
+    x = torch.rand(2, 3, 32, 32)
+    maps, logits = guide(x)
+    assert torch.allclose(logits, known(x))
+    normalised = (x - known.mean) / known.std
+    assert torch.allclose(maps, known.net[1](known.net[0](normalised)))
+    same = guide.guidance(x, x)
+    assert same.divergence.abs() < 1e-6
+    assert same.features == 0
+    y = (50 * torch.rand(2, 3, 32, 32)).requires_grad_()  # far off, so that the answers are, too
+    other = guide.guidance(x, y)
+    wanted = (known(x).log_softmax(1) - known(y).log_softmax(1)).mul(known(x).softmax(1)).sum(1).mean()
+    assert other.divergence.item() == pytest.approx(wanted.item(), rel=1e-3)
+    sum(other).backward()
+    assert y.grad.abs().sum() > 0
+    assert all(p.grad is None for p in guide.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("weakest=0.5", "weakest <= strongest"),
+        ("dropout=2", "a dropout"),
+        ("guide=-1", "a guide"),
+        ("guides=,", "at least one classifier"),
+        ("shapes=white", "has no setting"),
+    ],
+)
+def test_impossible_settings_are_refused(data, setting, message):
+    with pytest.raises(SettingError, match=message):
+        PhotoTask(data[0], [setting])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(PhotoTask, "stored", 48)
+    monkeypatch.setattr(PhotoTask, "floor", lambda self: 0.0)
+    out = tmp_path / "out"
+    options = ["--train", "photo", "--data", str(archive if packed else photographs), "--out", str(out)]
+    assert script().main([*options, "--epochs", "2", "--device", "cpu", "--precision", "float32"]) == 0
+    codec = ComDefend.from_pretrained(out)
+    assert codec.config == TINY_LIGHT
+    record = json.loads((out / "history.json").read_text())
+    assert record["steps"] == 6
+    assert record["test_images"] == 3
+    assert set(record["test"]) == {"psnr_db", "ssim", "agreement", "clean_agreement"}
+    card = (out / "README.md").read_text()
+    assert "0.5 bits per pixel" in card
+    assert "No adversarial picture was used" in card
+    assert f"Command: `python app.py --train photo --data {options[3]}" in card
+
+
+def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(PhotoTask, "stored", 48)
+    monkeypatch.setattr(recipes.AnswersTask, "floor", lambda self: 0.0)
+    out = tmp_path / "answers"
+    options = ["--train", "answers", "--data", str(photographs), "--out", str(out), "--device", "cpu"]
+    assert script().main([*options, "--epochs", "2", "--precision", "float32", "--lr", "0.01"]) == 0
+    before, after = (Classifier.from_pretrained(folder) for folder in (tiny_weights / "cifar10", out))
+    assert load_file(out / "model.safetensors")["net.0.weight"].dtype == torch.float16
+    assert after.net[0].weight.dtype == torch.float32
+    assert not torch.equal(before.net[0].weight, after.net[0].weight)
+    card = (out / "README.md").read_text()
+    assert "what the codec `comdefend-cifar10-purify` makes of photographs" in card
+    assert "what `cifar10` says of the photographs" in card
+
+
+def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
+    torch.manual_seed(0)
+    task = recipes.AnswersTask(data[0], ["strongest=0"])
+    some = data[0].images[:4]
+    step = task.step(some, data[0].labels[:4], 0.0, torch.Generator().manual_seed(3))
+    x = to_float(random_crops(some, 48, torch.Generator().manual_seed(3)))
+    wanted, found = task.teacher(x).log_softmax(1), task.model(task.codec(x)).log_softmax(1)
+    assert step.loss.item() == pytest.approx((wanted.exp() * (wanted - found)).sum(1).mean().item(), rel=1e-3)
+
+
+def test_it_learns(data):
+    """The squared error falls: the light shape's gradient passes the threshold."""
+    train, _ = data
+    torch.manual_seed(0)
+    task = PhotoTask(train, ["weakest=0", "strongest=0", "dropout=0"])
+    optimizer = task.optimizer(3e-3)
+    errors = []
+    for number in range(60):
+        step = task.step(train.images[:16], train.labels[:16], 0.0, torch.Generator().manual_seed(number))
+        optimizer.zero_grad()
+        step.loss.backward()
+        optimizer.step()
+        errors.append(step.loss.item())
+    assert np.mean(errors[-5:]) < 0.3 * np.mean(errors[:5])
+
+
+@pytest.mark.parametrize(
+    ("capability", "bf16", "amx", "wanted"),
+    [
+        ("AVX2", False, False, "float32"),
+        ("AVX2", True, True, "float32"),
+        ("AVX512", False, False, "float32"),
+        ("AVX512", True, False, "bfloat16"),
+        ("AVX512", False, True, "bfloat16"),
+    ],
+)
+def test_training_computes_in_what_the_processor_has(monkeypatch, capability, bf16, amx, wanted):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert device.training_precision(torch.device("cpu")) == wanted
+    assert device.training_precision(torch.device("cuda")) == "bfloat16"
