@@ -221,6 +221,30 @@ class ComDefend(
         typical = self.logits(x).abs().flatten()[: 2**24].quantile(0.25).item()
         self.config = replace(self.config, surrogate_width=round(max(self.config.sigma, typical), 1))
 
+    def hardening_forward(
+        self,
+        x: Tensor,
+        share: float,
+        planes: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+        width: float = 0.5,
+    ) -> Tensor:
+        """A training pass in which only a share of the bits is hard, see :func:`model.ops.partly_hard`.
+
+        Args:
+            x: RGB pictures, shape (B,3,H,W), range [0,1].
+            share: of the bits that are hard, in [0,1].
+            planes: how many planes are kept, as in :meth:`forward`.
+            generator: source of the randomness.
+            width: of the soft bits.
+
+        Returns:
+            RGB pictures, shape (B,3,H,W), range (0,1).
+        """
+        code = ops.partly_hard(self.logits(x).float(), width, share, generator)  # (B,K,h,w)
+        code = ops.keep_planes(code, self.planes if planes is None else planes)
+        return self._unfold(self._rec(code), (x.shape[-2], x.shape[-1])).float()
+
     def noisy_forward(self, x: Tensor, sigma: float, generator: torch.Generator | None = None) -> CodecOutput:
         """The training pass: a soft code under Gaussian noise of standard deviation ``sigma``."""
         code = ops.noisy_code(self.logits(x).float(), sigma, generator)  # (B,K,h,w)

@@ -83,6 +83,28 @@ def binarise(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") ->
     return straight_through(hard, soft_code(logits, width, surrogate))
 
 
+def partly_hard(
+    logits: Tensor, width: float, share: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """A code of which some bits, drawn at random, are hard already, and the others soft.
+
+    Soft bits have a true gradient, hard ones a straight-through one. A network that learns on soft bits, of
+    which more and more become hard, learns faster than one that has only hard ones from the start.
+
+    Args:
+        logits: shape (B,K,H,W), any real number.
+        width: of the soft code, see :func:`soft_code`; also of the hard bits' gradient.
+        share: of the bits that are hard, in [0,1].
+        generator: source of the randomness, on the logits' device; torch's global one if None.
+
+    Returns:
+        Shape (B,K,H,W), range [0,1], in the dtype of ``logits``.
+    """
+    soft = soft_code(logits, width)
+    chosen = torch.empty_like(logits).uniform_(generator=generator) < share
+    return torch.where(chosen, straight_through((logits > 0).to(logits.dtype), soft), soft)
+
+
 def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:
     """The code with only its first planes; the others are zero.
 

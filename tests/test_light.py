@@ -189,7 +189,7 @@ def test_what_it_costs():
     assert paper.multiply_adds == 1_565_280
     assert paper.bits_per_pixel == 12
     assert max(photo.multiply_adds, small.multiply_adds) <= 100_000
-    assert (photo.bits_per_pixel, small.bits_per_pixel) == (4, 12)
+    assert (photo.bits_per_pixel, small.bits_per_pixel) == (12, 12)
     codec = ComDefend(photo)
     counted = sum(m.weight.numel() for m in codec.modules() if isinstance(m, torch.nn.Conv2d)) / 16
     assert photo.multiply_adds == counted
@@ -203,3 +203,28 @@ def test_a_residual_block_starts_as_nothing():
     code = torch.rand(1, 8, 8, 8)
     assert torch.allclose(codec.rec(code), last(torch.nn.functional.gelu(first(code))))
     assert codec.com(x).shape == (1, 8, 8, 8)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_part_of_the_bits_is_hard(share):
+    logits = torch.randn(2, 8, 20, 20, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    code = ops.partly_hard(logits, 0.5, share, torch.Generator().manual_seed(1))
+    soft, hard = ops.soft_code(logits, 0.5), (logits > 0).float()
+    is_hard = (code == hard) & (code != soft)
+    assert is_hard.float().mean().item() == pytest.approx(share, abs=0.03)
+    assert torch.equal(code[~is_hard], soft[~is_hard])
+    (slope,) = torch.autograd.grad(code.sum(), logits)
+    (wanted,) = torch.autograd.grad(soft.sum(), logits)
+    assert torch.allclose(slope, wanted)
+
+
+def test_the_hardening_pass_ends_as_the_codec_itself(light):
+    x, planes = torch.rand(3, 3, 18, 21), torch.tensor([8, 3, 5])
+    generator = torch.Generator().manual_seed(0)
+    assert torch.allclose(
+        light.hardening_forward(x, 1.0, planes, generator), light(x, planes=planes), atol=1e-6
+    )
+    assert torch.allclose(light.hardening_forward(x, 1.0), light(x), atol=1e-6)
+    soft = light.hardening_forward(x, 0.0)
+    assert soft.shape == x.shape
+    assert (soft - light(x)).abs().max() > 1e-3

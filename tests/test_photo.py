@@ -218,6 +218,19 @@ def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
     assert step.loss.item() == pytest.approx((wanted.exp() * (wanted - found)).sum(1).mean().item(), rel=1e-3)
 
 
+def test_more_and_more_bits_are_hard(data, monkeypatch):
+    seen = []
+    whole = ComDefend.hardening_forward
+    monkeypatch.setattr(
+        ComDefend,
+        "hardening_forward",
+        lambda self, x, share, *rest: seen.append(share) or whole(self, x, share, *rest),
+    )
+    for progress in (0.0, 0.25, PhotoTask.hardened, 0.9):
+        steps(data[0], progress)
+    assert seen == [0, 0.5, 1, 1]
+
+
 def test_it_learns(data):
     """The squared error falls: the light shape's gradient passes the threshold."""
     train, _ = data

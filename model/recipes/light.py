@@ -20,8 +20,10 @@ from model.recipes.task import SettingError, Stage, Step, stage_at
 class LightTask(CodecTask):
     """Noisy pictures in, clean pictures out that mean the same, through the light shape.
 
+    Of the code's bits, more and more are hard: none at the start, all from :attr:`hardened` on.
+
     Two stages. In the first, small crops and the squared error alone teach the networks to rebuild pictures
-    through hard codes and noise. In the second, guides come in slowly, over whole pictures: the
+    through the code and noise. In the second, guides come in slowly, over whole pictures: the
     reconstruction, with a little noise of its own, must mean to a frozen classifier what the clean picture
     means, in its answers (as HGD's loss, Liao et al. 2018, but without adversarial pictures) and in its last
     feature maps. A guide that is strong from the start wrecks the reconstruction: on a codec that has just
@@ -41,6 +43,8 @@ class LightTask(CodecTask):
     view: ClassVar[int]
     """Side of the central square that is scored, in pixels."""
     padding: ClassVar[int] = 0
+    hardened: ClassVar[float] = 0.5
+    """From which part of the run on all bits are hard."""
     settings = {  # noqa: RUF012 - a ClassVar of the base class
         "weakest": 0.05,
         "strongest": 0.13,
@@ -98,7 +102,12 @@ class LightTask(CodecTask):
         stage = stage_at(self.stages, progress)
         size = min(stage.size, images.shape[-1])
         x = to_float(random_crops(images.repeat_interleave(stage.crops, 0), size, generator, self.padding))
-        x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
+        x_hat = self.model.hardening_forward(
+            self.disturbed(x, generator),
+            min(1.0, progress / self.hardened),
+            self.planes(len(x), generator),
+            generator,
+        )
         error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         alone = self.stages[0].share
@@ -163,7 +172,7 @@ class SmallTask(LightTask):
 
 
 class PhotoTask(LightTask):
-    """The codec of photographs: 64 planes at a quarter of their size, 4 bits per pixel."""
+    """The codec of photographs: 192 planes at a quarter of their size, the paper's 12 bits per pixel."""
 
     name = "photo"
     default_out = "comdefend-photo"
@@ -171,7 +180,7 @@ class PhotoTask(LightTask):
     learning_rate = 1e-3
     epochs = 18
     stages = (Stage(0.25, 64, crops=4), Stage(0.75, 160))
-    network = CodecConfig.light(downscale=4, planes=64, width=96, com_blocks=3, rec_blocks=3)
+    network = CodecConfig.light(downscale=4, planes=192, width=96, com_blocks=3, rec_blocks=3)
     view = 224
     settings = {**LightTask.settings, "guides": "imagenet,imagenet-lite1"}  # noqa: RUF012
     stored = 256
