@@ -23,6 +23,8 @@ from model.classifiers import UnknownClassifierError, find_classifier
 from model.data import central_box
 from model.ops import pack_code
 
+Picture = bytes | str | None
+"""What a picture's file holds, which is all that is known of a visitor's; or the path of one of our own."""
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_CODEC_PIXELS = 4_000_000
@@ -109,7 +111,7 @@ class Handlers:
     @answered
     def run(
         self,
-        image: str | None,
+        image: Picture,
         classifier: str = Scenario.classifier,
         attack: str = Scenario.attack,
         threat_model: ThreatModel = Scenario.threat_model,
@@ -131,7 +133,7 @@ class Handlers:
             classifier, attack, threat_model, epsilon, steps, target, seed, codec, planes
         )
         with self._watching(request, progress) as watch:
-            outcome = self.lab.run(open_picture(image), scenario, watch)
+            outcome = self.lab.run(open_picture(image, check=watch.check), scenario, watch)
         return RunResult(
             original=to_picture(outcome.original),
             adversarial=to_picture(outcome.adversarial),
@@ -143,7 +145,7 @@ class Handlers:
     @answered
     def attack(
         self,
-        image: str | None,
+        image: Picture,
         classifier: str,
         attack: str,
         threat_model: str,
@@ -158,11 +160,11 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> tuple[Any, ...]:
         """The page's run: its state, then the fields of ``AttackView``, then of ``StripView``."""
-        picture = open_picture(image)
         threat_models = THREAT_MODELS if threat_model == BOTH else (threat_model,)
         start = time.monotonic()
         try:
             with self._watching(request, progress) as watch:
+                picture = open_picture(image, check=watch.check)
                 outcomes = [
                     self.lab.run(
                         picture,
@@ -254,7 +256,7 @@ class Handlers:
     @answered
     def inspect(
         self,
-        image: str | None,
+        image: Picture,
         classifier: str,
         target: str | None = None,
         outcomes: list[Outcome] | None = None,
@@ -279,29 +281,30 @@ class Handlers:
     @answered
     def defend(
         self,
-        image: str | None,
+        image: Picture,
         codec: str = Scenario.codec,
         planes: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     ) -> tuple[Image.Image, str]:
         """Compress a picture of any shape to its binary code, and rebuild it."""
         kept = None if planes is None else whole(planes, "Planes")
-        picture = open_picture(image)
-        if picture.width * picture.height > MAX_CODEC_PIXELS:
-            raise ImageError(
-                f"This picture has {picture.width} x {picture.height} pixels; the codec takes up to "
-                f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
-            )
         with self._watching(request, None) as watch:
+            picture = open_picture(image, check=watch.check)
+            if picture.width * picture.height > MAX_CODEC_PIXELS:
+                raise ImageError(
+                    f"This picture has {picture.width} x {picture.height} pixels; the codec takes up to "
+                    f"{MAX_CODEC_PIXELS:,} here, since it takes about 10 microseconds for each."
+                )
             code, rebuilt = self.lab.defend(full_size(picture), codec, kept, watch)
         return to_picture(rebuilt), _file("code.npz", pack_code(code[0]))
 
     @answered
-    def classify(self, image: str | None, classifier: str = AUTO) -> dict[str, Any]:
+    def classify(self, image: Picture, classifier: str = AUTO) -> dict[str, Any]:
         """The bare classifier's five most probable classes."""
-        picture = open_picture(image)
+        watch = Watch(limit_s=MAX_SECONDS)
+        picture = open_picture(image, check=watch.check)
         name = resolved(classifier, picture.size)
-        return {"classifier": name, **asdict(self.lab.classify(picture, name))}
+        return {"classifier": name, **asdict(self.lab.classify(picture, name, watch))}
 
     @answered
     def scenarios(self) -> dict[str, Any]:

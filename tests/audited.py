@@ -1,10 +1,11 @@
 """``app.py``, or the process that decodes, under an audit hook: every opening is a line of a log.
 
 Run as ``audited.py LOG app.py [options]`` it serves the page, and what decodes for it runs as
-``audited.py LOG decoder.py``. A picture that holds ``PLANT`` and the name of a process makes that process read
-a file that is none of its business, so that a test can see that such a thing is seen.
+``audited.py LOG decoder.py``. A picture that holds ``PLANT`` and the name of a process makes that process
+read a file that is none of its business, so that a test can see that such a thing is seen.
 """
 
+import contextlib
 import json
 import os
 import runpy
@@ -65,10 +66,8 @@ def decode() -> None:
     opened = decoder.decode
 
     def decoding(data: bytes, *arguments: object) -> object:
-        try:
+        with contextlib.suppress(OSError):  # nothing can be opened there
             planted(data, "decoder")
-        except OSError:
-            pass  # nothing can be opened there
         return opened(data, *arguments)
 
     decoder.decode = decoding
