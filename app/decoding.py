@@ -27,6 +27,11 @@ from PIL import Image
 
 from app.decoder import READY
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 4
 MAX_SCANS = 100
@@ -39,6 +44,9 @@ AT_ONCE = 2
 MAX_WAITING = 8
 """So many wait for their turn, and no more: each holds a thread of the server."""
 MAX_WAIT_SECONDS = 15
+PIPE_BYTES = 1024**2
+"""Of the pipes, where that can be chosen. Each time one is full or empty, the other side has to get the
+processor, which takes a while where others want it: of 64 kB each, a large picture took two seconds so."""
 START_SECONDS = 30
 """How long a process may take to start, on a machine that has much else to do."""
 SCRIPT = [str(Path(__file__).with_name("decoder.py"))]
@@ -95,6 +103,7 @@ class Decoders:
                         raise
             finally:
                 _end(worker)
+                self._keep_spare()
 
     @contextmanager
     def _turn(self, check: Callable[[], None]) -> Iterator[None]:
@@ -114,9 +123,9 @@ class Decoders:
             self._line.release()
 
     def _ready_worker(self) -> "subprocess.Popen[bytes]":
-        """A process that waits for a picture; the next one is started at once."""
+        """A process that waits for a picture."""
         with self._lock:
-            worker, self._spare = self._spare or _started(), _started()
+            worker, self._spare = self._spare or _started(), None
         if not _is_ready(worker):  # the one kept has died meanwhile, perhaps
             _end(worker)
             worker = _started()
@@ -124,6 +133,11 @@ class Decoders:
                 _end(worker)
                 raise RuntimeError("the process that decodes pictures does not start")
         return worker
+
+    def _keep_spare(self) -> None:
+        """Start the process for the next picture; not earlier, as it would take time from the one at work."""
+        with self._lock:
+            self._spare = self._spare or _started()
 
     def close(self) -> None:
         """End the process that is kept ready."""
@@ -137,13 +151,17 @@ def _started() -> "subprocess.Popen[bytes]":
     packages = dict.fromkeys(str(Path(package.__file__ or "").parents[1]) for package in (PIL, np))
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(packages), "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(  # noqa: S603 - the command is all ours
+    worker = subprocess.Popen(  # noqa: S603 - the command is all ours
         [sys.executable, "-P", "-s", "-S", *SCRIPT],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
     )
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(AttributeError, OSError):  # no Linux, or it is not permitted
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[arg-type]
+    return worker
 
 
 def _is_ready(worker: "subprocess.Popen[bytes]") -> bool:
