@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import subprocess
@@ -5,15 +6,17 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from app import decoding
 from app.decoder import kind, scans
 from app.decoding import Decoders, DecodingError, decoders
 from app.images import SENTENCES, ImageError, open_picture
+from tests.conftest import ROOT
 from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
 
 PATIENCE_S = 60
@@ -56,6 +59,7 @@ def many_pictures() -> dict[str, bytes]:
     real = rng.normal(0, 1, (61, 83)).astype(np.float32)
     real[3, 4] = np.nan
     exif = Image.Exif()
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     found = {
         "wide": saved(Image.fromarray(rng.integers(0, 256, (700, 3000, 3), dtype=np.uint8)), "PNG"),
         "alpha": saved(alpha, "PNG"),
@@ -70,7 +74,7 @@ def many_pictures() -> dict[str, bytes]:
         "real numbers": saved(Image.fromarray(real), "TIFF"),
         "cmyk": saved(rgb.convert("CMYK"), "JPEG"),
         "cmyk tiff": saved(rgb.convert("CMYK"), "TIFF"),
-        "lab": saved(rgb.convert("LAB") if "LAB" in dir() else rgb.convert("YCbCr"), "TIFF"),
+        "lab": saved(ImageCms.profileToProfile(rgb, srgb, lab, outputMode="LAB"), "TIFF"),
         "grey": saved(rgb.convert("L"), "JPEG"),
         "progressive": saved(rgb, "JPEG", progressive=True),
         "bmp": saved(rgb, "BMP"),
@@ -139,7 +143,7 @@ def test_scans_are_counted_as_a_decoder_meets_them():
     assert scans(progressive + b"\xff\xda\0\2" * 200, 100) == scans(progressive, 100)
     # Bytes that a decoder skips hide none.
     assert scans(many_scans(150).replace(b"\xff\xda", b"\xff\xff\xff\xda"), 100) == 101
-    assert scans(b"\xff\xd8" + b"\xff\xda" * 500, 100) == 101
+    assert scans(b"\xff\xd8" + b"\xff\xda\0\2" * 500, 100) == 101
     for junk in (b"", b"\xff", b"\xff\xd8\xff", b"\xff\xda", b"\xff\xe1\xff"):
         scans(junk, 100)
 
@@ -158,25 +162,25 @@ def test_forty_million_pixels_pass_and_more_do_not():
 
 def test_a_deep_picture_does_not_take_gigabytes():
     """It may take longer than it may, here; but memory is not what it fails by."""
+    data = png(6320, 6320, depth=16, colour=0)
     with ThreadPoolExecutor(4) as pool:
-        data = png(6320, 6320, depth=16, colour=0)
-        tries = [pool.submit(decoders.decode, data, 320) for _ in range(4)]
-    for attempt in tries:
-        error = attempt.exception()
-        assert error is None or error.reason in ("time", "busy")
+        outcomes = pool.map(lambda _: outcome(data, least=320), range(4))
+    assert set(outcomes) <= {"decoded", "time", "busy"}
+
+
+def outcome(data: bytes, **options) -> str:
+    """The reason of a refusal, or "decoded"."""
+    try:
+        decoders.decode(data, **options)
+    except DecodingError as error:
+        return error.reason
+    return "decoded"
 
 
 def test_the_photograph_of_a_phone_passes():
-    for _ in range(5):  # others may have the machine
-        try:
-            picture = decoders.decode(phone_jpeg(), least=1024)
-        except DecodingError as error:
-            assert error.reason == "time"
-        else:
-            assert picture.info["size"] == (4000, 6000)
-            break
-    else:
-        pytest.fail("it takes too long each time")
+    """It takes a tenth of the time that it may take; but others may have the machine."""
+    assert any(outcome(phone_jpeg(), least=1024) == "decoded" for _ in range(5))
+    assert outcome(phone_jpeg()) in ("decoded", "time")
 
 
 def test_what_takes_too_long_is_ended(monkeypatch):
@@ -200,10 +204,7 @@ def test_the_lab_needs_no_more_memory_than_it_says():
     """All kinds of forty million pixels, in what is allowed for them."""
     rgba = png(8000, 5000, colour=6)
     for data in (rgba, png(8000, 5000), png(8000, 5000, depth=16, colour=0)):
-        try:
-            decoders.decode(data, least=1000)
-        except DecodingError as error:
-            assert error.reason == "time"  # on a slow machine
+        assert outcome(data, least=1000) in ("decoded", "time")  # on a slow machine
 
 
 def test_a_process_that_dies_or_talks_nonsense_takes_nothing_with_it(monkeypatch, tmp_path):
@@ -296,24 +297,31 @@ def test_who_waits_can_be_stopped_and_does_not_wait_for_ever(monkeypatch):
 
 def test_the_process_is_sealed():
     """With a stranger's bytes before it, it opens nothing and starts nothing."""
-    program = (
-        "import os, socket, sys; sys.path[:0] = [%r]; from app import decoder; decoder.seal(2**20, 5)\n"
-        "for what in (lambda: open('/etc/passwd'), lambda: os.listdir('/'), socket.socket, os.pipe):\n"
-        "    try: what()\n"
-        "    except OSError as error: print(error.errno)\n"
-        "    else: print('open')\n"
-        "try: bytes(2**28)\n"
-        "except MemoryError: print('memory')\n"
-    ) % str(decoding.Path(decoding.__file__).parents[1])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["24"] * 4 + ["memory"]
+    program = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from app import decoder
+decoder.seal(2**20, 5)
+for what in (lambda: open("/etc/passwd"), lambda: os.listdir("/"), socket.socket, os.pipe):
+    try:
+        what()
+    except OSError as error:
+        print(error.errno)
+try:
+    bytes(2**28)
+except MemoryError:
+    print("memory")
+"""
+    command = [sys.executable, "-c", program, str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(errno.EMFILE)] * 4 + ["memory"]
 
 
 def test_the_process_sees_nothing_of_the_servers_environment(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     worker = decoding._started()
     try:
-        environment = decoding.Path(f"/proc/{worker.pid}/environ").read_bytes()
+        environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert b"secret" not in environment
     finally:
         decoding._end(worker)
