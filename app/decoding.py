@@ -136,7 +136,7 @@ class Decoders:
 
     def _keep_spare(self) -> None:
         """Start the process for the next picture; not earlier, as it would take time from the one at work."""
-        with self._lock:
+        with self._lock, suppress(OSError):  # the next picture will try again, and say so
             self._spare = self._spare or _started()
 
     def close(self) -> None:
