@@ -69,6 +69,15 @@ def test_what_is_named_like_the_folder_is_not_in_it(folder):
     assert refused(f"{folder}/../secret.png")
 
 
+def test_what_lies_elsewhere_is_not_even_opened(folder, tmp_path, monkeypatch):
+    def opened(path, *arguments):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(os, "open", opened)
+    for path in (tmp_path / "secret.png", f"{folder}/../secret.png", "/dev/tty", EXAMPLES / "SOURCES.md"):
+        assert refused(path)
+
+
 def test_nothing_makes_it_wait(folder):
     os.mkfifo(folder / "fifo.png")
     (folder / "folder.png").mkdir()
