@@ -36,8 +36,8 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 4
 MAX_SCANS = 100
 """Of a progressive JPEG, which is gone through once for each; cameras and programs make about ten."""
-MAX_SECONDS = 2.8
-"""For one picture. The answer has to be there after three."""
+MAX_SECONDS = 2.5
+"""For one picture. The answer has to be there after three, with the way there and back."""
 MAX_MEMORY = 512 * 1024**2
 """Bytes for one picture, besides what the process has taken before it."""
 AT_ONCE = 2
