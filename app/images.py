@@ -1,79 +1,65 @@
 """A visitor's file to a tensor, and tensors back to pictures."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from app.decoding import MAX_PIXELS, MAX_SCANS, MIN_SIDE, DecodingError, decoders
 from model.data import central_square
 
-MAX_PIXELS = 40_000_000
-MIN_SIDE = 4
+SENTENCES = {
+    "kind": "This file is not a picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF are.",
+    "damaged": "This picture is damaged and cannot be read.",
+    "bomb": "This picture has far too many pixels.",
+    "pixels": "This picture has {width} x {height} pixels; the limit is "
+    f"{MAX_PIXELS // 1_000_000} million.",
+    "side": f"This picture has {{width}} x {{height}} pixels; each side needs at least {MIN_SIDE}.",
+    "scans": f"This progressive JPEG has more than {MAX_SCANS} scans; save it anew, with fewer.",
+    "time": "This picture takes too long to decode; save it anew, smaller or in another format.",
+    "memory": "This picture takes too much memory to decode; save it anew, smaller or in another format.",
+    "busy": "Too many pictures are being looked at; try again in a few seconds.",
+}
+"""What is said to a visitor, by the reason of a :class:`app.decoding.DecodingError`."""
 
 
 class ImageError(ValueError):
     """A picture cannot be used; the message is for the visitor."""
 
 
-def open_picture(path: str | Path | None, least: int | None = None) -> Image.Image:
+def open_picture(
+    source: bytes | str | Path | None, least: int | None = None, check: Callable[[], None] = lambda: None
+) -> Image.Image:
     """The picture in a file, upright, in RGB, transparency on white; the first frame of an animation.
 
     Its ``info`` says how many ``frames`` the file has, and its full ``size``, upright.
 
     Args:
-        path: of the file.
-        least: sides of so many pixels will do: a JPEG is then decoded faster, at a fraction of its size.
+        source: what the file holds, as :func:`app.uploads.read` gives it for a stranger's; or the path of a
+            file of our own.
+        least: sides of so many pixels will do: the picture may then be a fraction of its size.
+        check: called while other pictures have their turn; may raise.
 
     Raises:
         ImageError: no file, not a picture, damaged, too large or too small.
     """
-    if path is None:
+    if source is None:
         raise ImageError("Choose a picture first: upload one, or click an example.")
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"This picture has {width} x {height} pixels; the limit is "
-                    f"{MAX_PIXELS // 1_000_000} million."
-                )
-            if min(width, height) < MIN_SIDE:
-                raise ImageError(
-                    f"This picture has {width} x {height} pixels; each side needs at least {MIN_SIDE}."
-                )
-            if least is not None:
-                image.draft("RGB", (least, least))
-            picture = _to_rgb(ImageOps.exif_transpose(image))
-            turned = (picture.width < picture.height) != (image.width < image.height)
-            size = (height, width) if turned else (width, height)
-            picture.info = {"frames": getattr(image, "n_frames", 1), "size": size}
-            return picture
-    except UnidentifiedImageError as error:
-        raise ImageError("This file is not a picture that can be read.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("This picture has far too many pixels.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"This picture is damaged and cannot be read ({error}).") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # more than 8 bits of grey; convert() alone would clip them
-        levels = np.nan_to_num(np.asarray(image).astype(np.float64))
-        # Which white is meant, a file does not say: that of the fewest bits that hold its values.
-        whites = (65535,) if image.mode.startswith("I;16") else (1, 255, 65535)
-        white = next((w for w in whites if levels.max() <= w), levels.max())
-        levels = 255 * levels / white
-        image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("RGB")
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ImageError("This file cannot be read.") from error
+    try:
+        return decoders.decode(data, least, check)
+    except DecodingError as error:
+        width, height = error.size
+        sentence = SENTENCES.get(error.reason, SENTENCES["damaged"])
+        raise ImageError(sentence.format(width=width, height=height)) from error
 
 
 def prepare(picture: Image.Image, size: int, crop: float = 1.0) -> Tensor:

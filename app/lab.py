@@ -233,9 +233,10 @@ class Lab:
 
     def classify(self, picture: Image.Image, classifier: str, watch: Watch | None = None) -> Prediction:
         """The classifier's answer for a picture, without attack or codec."""
+        watch = watch or Watch()
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
-        with self._lock, torch.inference_mode():
+        with self._turn(watch), torch.inference_mode():
             return self._predictions(model, model(x))[0]
 
     def defend(

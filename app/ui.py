@@ -6,9 +6,18 @@ from typing import Any
 import gradio as gr
 
 from app import curves, drawing, views
-from app.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, Picture, PictureFile
+from app.components import (
+    FreeDropdown,
+    FreeNumber,
+    FreeRadio,
+    FreeSlider,
+    GuardedBlocks,
+    Picture,
+    PictureFile,
+)
 from app.handlers import BOTH, READY, AttackView, Handlers
 from app.lab import AUTO, Lab, Scenario
+from app.uploads import EXAMPLES, MAX_BYTES
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
 from model.checkpoint import WEIGHTS
@@ -17,7 +26,6 @@ from model.comdefend import CODECS
 from model.evaluate import REPORTS, published, table
 from model.evaluate.markdown import failed_checks, headline, markdown
 
-EXAMPLES = Path(__file__).parent / "examples"
 FIRST = "espresso"
 CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -146,7 +154,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
     """The page over a lab. Theme and CSS are given to ``launch``, see :func:`launch_options`."""
     reports = published()
     handlers = Handlers(lab, reports)
-    with gr.Blocks(title="ComDefend lab", fill_width=True, delete_cache=(3600, 3600)) as demo:
+    with GuardedBlocks(title="ComDefend lab", fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(INTRO, elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Attack a picture"):
@@ -522,7 +530,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": CSS,
         "show_error": True,
-        "max_file_size": "20mb",
+        "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "run_history": False,
         "footer_links": ["api"],

@@ -1,0 +1,235 @@
+"""A stranger's bytes to a picture, in a process that can be ended.
+
+Decoders are large programs in C, written for speed. A small file can make one work for minutes or take
+gigabytes, and neither a thread nor a signal ends it in there: a process can be ended, by the clock or by
+the kernel when it takes too much, and whatever a malicious picture makes of it, it holds nothing but that
+picture. So each picture gets a process of its own, :mod:`app.decoder`, in which nothing but Pillow and NumPy
+is loaded, and which can open no file once it has a stranger's bytes. One is always started ahead, so that
+nobody waits for its imports. The picture goes there and comes back through pipes.
+"""
+
+import atexit
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from app.decoder import READY
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 4
+MAX_SCANS = 100
+"""Of a progressive JPEG, which is gone through once for each; cameras and programs make about ten."""
+MAX_SECONDS = 2.5
+"""For one picture. The answer has to be there after three, with the way there and back."""
+MAX_MEMORY = 512 * 1024**2
+"""Bytes for one picture, besides what the process has taken before it."""
+AT_ONCE = 2
+MAX_WAITING = 8
+"""So many wait for their turn, and no more: each holds a thread of the server."""
+MAX_WAIT_SECONDS = 15
+PIPE_BYTES = 1024**2
+"""Of the pipes, where that can be chosen. Each time one is full or empty, the other side has to get the
+processor, which takes a while where others want it: of 64 kB each, a large picture took two seconds so."""
+START_SECONDS = 30
+"""How long a process may take to start, on a machine that has much else to do."""
+SCRIPT = [str(Path(__file__).with_name("decoder.py"))]
+ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""What the process gets of the server's environment, which may hold secrets."""
+log = logging.getLogger(__name__)
+
+
+class DecodingError(Exception):
+    """A picture was not decoded.
+
+    Args:
+        reason: "kind", "scans", "pixels", "bomb", "side", "damaged", "memory", "time" or "busy".
+        size: of the picture, as far as it is known.
+    """
+
+    def __init__(self, reason: str, size: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.size = size
+
+
+class Decoders:
+    """The processes that decode: at most ``at_once`` at work, and one that is ready."""
+
+    def __init__(self, at_once: int = AT_ONCE, waiting: int = MAX_WAITING) -> None:
+        self._turns = threading.BoundedSemaphore(at_once)
+        self._line = threading.BoundedSemaphore(at_once + waiting)
+        self._lock = threading.Lock()
+        self._spare: subprocess.Popen[bytes] | None = None
+
+    def decode(
+        self, data: bytes, least: int | None = None, check: Callable[[], None] = lambda: None
+    ) -> Image.Image:
+        """The picture in RGB; its ``info`` says how many ``frames`` the file has, and its full ``size``.
+
+        Args:
+            data: of a file.
+            least: sides of so many pixels will do.
+            check: called while others have their turn; may raise.
+
+        Raises:
+            DecodingError: the picture cannot be decoded, or not within the limits.
+        """
+        with self._turn(check):
+            worker = self._ready_worker()
+            try:
+                with _ended_after(worker, MAX_SECONDS) as is_late:
+                    try:
+                        return _exchange(worker, data, least)
+                    except DecodingError:
+                        if is_late():
+                            raise DecodingError("time") from None
+                        raise
+            finally:
+                _end(worker)
+                self._keep_spare()
+
+    @contextmanager
+    def _turn(self, check: Callable[[], None]) -> Iterator[None]:
+        if not self._line.acquire(blocking=False):
+            raise DecodingError("busy")
+        try:
+            end = time.monotonic() + MAX_WAIT_SECONDS
+            while not self._turns.acquire(timeout=0.1):
+                check()
+                if time.monotonic() > end:
+                    raise DecodingError("busy")
+            try:
+                yield
+            finally:
+                self._turns.release()
+        finally:
+            self._line.release()
+
+    def _ready_worker(self) -> "subprocess.Popen[bytes]":
+        """A process that waits for a picture."""
+        with self._lock:
+            worker, self._spare = self._spare or _started(), None
+        if not _is_ready(worker):  # the one kept has died meanwhile, perhaps
+            _end(worker)
+            worker = _started()
+            if not _is_ready(worker):
+                _end(worker)
+                raise RuntimeError("the process that decodes pictures does not start")
+        return worker
+
+    def _keep_spare(self) -> None:
+        """Start the process for the next picture; not earlier, as it would take time from the one at work."""
+        with self._lock, suppress(OSError):  # the next picture will try again, and say so
+            self._spare = self._spare or _started()
+
+    def close(self) -> None:
+        """End the process that is kept ready."""
+        with self._lock:
+            worker, self._spare = self._spare, None
+        if worker is not None:
+            _end(worker)
+
+
+def _started() -> "subprocess.Popen[bytes]":
+    packages = dict.fromkeys(str(Path(package.__file__ or "").parents[1]) for package in (PIL, np))
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(packages), "OPENBLAS_NUM_THREADS": "1"}
+    worker = subprocess.Popen(  # noqa: S603 - the command is all ours
+        [sys.executable, "-P", "-s", "-S", *SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(AttributeError, OSError):  # no Linux, or it is not permitted
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[arg-type]
+    return worker
+
+
+def _is_ready(worker: "subprocess.Popen[bytes]") -> bool:
+    with _ended_after(worker, START_SECONDS):
+        return worker.stdout.readline(len(READY)) == READY  # type: ignore[union-attr]
+
+
+def _end(worker: "subprocess.Popen[bytes]") -> None:
+    worker.kill()
+    worker.wait()
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(OSError):  # there is something left that it has not read
+            pipe.close()  # type: ignore[union-attr]
+
+
+@contextmanager
+def _ended_after(worker: "subprocess.Popen[bytes]", seconds: float) -> Iterator[Callable[[], bool]]:
+    """End a process if the block takes longer, so that nobody waits for it; whether it came to that."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        worker.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late.is_set
+    finally:
+        timer.cancel()
+
+
+def _exchange(worker: "subprocess.Popen[bytes]", data: bytes, least: int | None) -> Image.Image:
+    """Send a picture, and read what came of it. Nothing of the answer is taken on trust."""
+    request = {
+        "limits": {"pixels": MAX_PIXELS, "scans": MAX_SCANS, "side": MIN_SIDE},
+        "memory": MAX_MEMORY,
+        "seconds": round(2 * MAX_SECONDS),
+        "least": least,
+    }
+    source, sink = worker.stdout, worker.stdin
+    try:
+        sink.write(json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
+        sink.write(data)  # type: ignore[union-attr]
+        sink.close()  # type: ignore[union-attr]
+        reply: dict[str, Any] = json.loads(source.readline(1000))  # type: ignore[union-attr]
+        if reason := reply.get("refused"):
+            if "why" in reply:
+                log.info("a picture was not decoded: %s", reply["why"])
+            raise DecodingError(str(reason), _size(reply.get("size", (0, 0))))
+        size, full = _size(reply["size"]), _size(reply["full"])
+        if not (0 < size[0] <= full[0] and 0 < size[1] <= full[1] and full[0] * full[1] <= MAX_PIXELS):
+            raise ValueError(f"a picture of {size} out of {full}")
+        pixels = source.read(3 * size[0] * size[1])  # type: ignore[union-attr]
+        picture = Image.frombytes("RGB", size, pixels)
+        picture.info = {"frames": int(reply["frames"]), "size": full}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # it ended, or talks nonsense
+        log.info("the process that decodes pictures ended: %r", error)
+        raise DecodingError("damaged") from error
+    return picture
+
+
+def _size(value: Any) -> tuple[int, int]:
+    width, height = value
+    return int(width), int(height)
+
+
+decoders = Decoders()
+"""Of this server; without any process before the first picture."""
+atexit.register(decoders.close)
