@@ -43,11 +43,11 @@ class LightTask(CodecTask):
     view: ClassVar[int]
     """Side of the central square that is scored, in pixels."""
     padding: ClassVar[int] = 0
-    hardened: ClassVar[float] = 0.5
+    hardened: ClassVar[float] = 0.1
     """From which part of the run on all bits are hard."""
     settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "weakest": 0.05,
-        "strongest": 0.13,
+        "weakest": 0.04,
+        "strongest": 0.12,
         "guides": "",
         "guide": 0.003,
         "features": 0.004,
@@ -178,8 +178,9 @@ class PhotoTask(LightTask):
     default_out = "comdefend-photo"
     batch_size = 8
     learning_rate = 1e-3
-    epochs = 18
-    stages = (Stage(0.25, 64, crops=4), Stage(0.75, 160))
+    epochs = 70
+    watched_images = 50
+    stages = (Stage(0.3, 64, crops=4), Stage(0.7, 128))
     network = CodecConfig.light(downscale=4, planes=192, width=96, com_blocks=3, rec_blocks=3)
     view = 224
     settings = {**LightTask.settings, "guides": "imagenet,imagenet-lite1"}  # noqa: RUF012

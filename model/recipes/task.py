@@ -70,6 +70,8 @@ class Task(ABC):
     score: ClassVar[str]
     test_images: ClassVar[int] = 100_000
     """At most so many test pictures are scored, where each costs much."""
+    watched_images: ClassVar[int] = 1000
+    """At most so many of them after each epoch, for the curve."""
     max_grad_norm: ClassVar[float]
     stages: ClassVar[tuple[Stage, ...]]
     settings: ClassVar[dict[str, float | str]] = {}

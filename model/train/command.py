@@ -25,7 +25,7 @@ from model.device import (
 )
 from model.recipes import TASKS, ClassifierTask, Recipe, ReconstructionsTask, SettingError, Task
 from model.train.install import EXIT_KEPT_OLD, check_out, install, places
-from model.train.loop import EPOCH_TEST_IMAGES, Batches, Interrupts, Run, TrainingError, fit, plan_steps
+from model.train.loop import Batches, Interrupts, Run, TrainingError, fit, plan_steps
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -152,7 +152,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
         sitting = Sitting(args, kind, train, path, identity, device, accelerator, started)
         run = _resumed(sitting) if args.resume else _begun(sitting, command, test)
         rest, held_out = train.split_off(run.task.held_out)
-        watched = held_out if run.task.held_out else test.every(EPOCH_TEST_IMAGES)
+        watched = held_out if run.task.held_out else test.every(kind.watched_images)
         stop_at = started + args.stop_after * 60 if args.stop_after else None
         complete = fit(run, rest, watched, interrupts, stop_at)
     status = EXIT_OK

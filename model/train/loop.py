@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # its import takes longer than all else here, and the page do
 
 SAVE_EVERY_SECONDS = 180.0
 SHOW_EVERY_STEPS = 10
-EPOCH_TEST_IMAGES = 1000
 AVERAGED_SHARE = 50
 """A moving average reaches back over about one part in so many of the run, where its decay allows it."""
 
@@ -388,7 +387,7 @@ def plan_steps(probe: Run, batches: Batches, train: ImageSet, test: ImageSet, mi
         per_step += stage.share * seconds_at(end + stage.share / 2)
         end += stage.share
 
-    sample = test.every(EPOCH_TEST_IMAGES)
+    sample = test.every(probe.task.watched_images)
     evaluate(probe.task, probe.result, sample.every(1))  # kernels are compiled at their first use
     start = time.perf_counter()
     evaluate(probe.task, probe.result, sample)
