@@ -69,8 +69,8 @@ def test_numbers_only(value):
     ("percent", "codec", "planes"),
     [
         (100, "comdefend-cifar10", None),
-        (50, "comdefend-cifar10", 32),
-        (5, "comdefend-cifar10", 3),
+        (50, "comdefend-cifar10", 96),
+        (5, "comdefend-cifar10", 10),
         (50, "comdefend-cifar10-purify", 6),
         (5, "comdefend-cifar10-purify", 1),
     ],
