@@ -1,5 +1,7 @@
 """Pictures made for the page: perturbation, code planes, what a classifier sees of an upload."""
 
+import math
+
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -8,7 +10,7 @@ from app.images import to_picture
 from model.data import Box
 
 COLUMNS, MANY = 4, 16
-"""Planes in a row; more than ``MANY`` have twice as many in each."""
+"""Planes in a row; more than ``MANY`` make about a square."""
 BACKGROUND = 0.45
 LEAST_PLANE = 128
 """Smaller planes are enlarged, pixel by pixel, to about so many pixels."""
@@ -51,7 +53,7 @@ def _tile(planes: Tensor) -> Tensor:
     """Planes, shape (3,K,H,W), as one picture, (3,H',W'), in rows."""
     _, count, height, width = planes.shape
     gap = max(2, width // 32)
-    columns = min(COLUMNS if count <= MANY else 2 * COLUMNS, count)
+    columns = min(COLUMNS, count) if count <= MANY else math.isqrt(count - 1) + 1
     rows = -(-count // columns)
     canvas = torch.full((3, rows * (height + gap) - gap, columns * (width + gap) - gap), BACKGROUND)
     for i in range(count):

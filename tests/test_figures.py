@@ -54,3 +54,10 @@ def test_what_is_cut_away_is_darkened():
     assert shown.size == (320, 160)
     assert shown.getpixel((160, 80)) == (200, 100, 100)
     assert shown.getpixel((40, 80)) == (60, 30, 30)
+
+
+@pytest.mark.parametrize(("planes", "rows", "columns"), [(12, 3, 4), (64, 8, 8), (192, 14, 14)])
+def test_many_planes_make_about_a_square(planes, rows, columns):
+    code = torch.ones(1, planes, 56, 56, dtype=torch.uint8)
+    shown = figures.code_mosaic(code)
+    assert shown.size == (columns * (112 + 3) - 3, rows * (112 + 3) - 3)
