@@ -1,4 +1,3 @@
-import io
 import json
 import urllib.error
 from dataclasses import replace
@@ -305,7 +304,7 @@ def test_a_photograph_of_a_thousand_classes(photograph, name):
     assert outcome.predictions["original"].label == "espresso"
     assert outcome.metrics["linf_255"] > 0
     # What a visitor downloads, put in again, is read the same.
-    again = open_picture(io.BytesIO(encode(to_picture(outcome.adversarial), "PNG")))
+    again = open_picture(encode(to_picture(outcome.adversarial), "PNG"))
     assert lab.classify(again, "imagenet") == outcome.predictions["adversarial"]
 
 
