@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.evaluate.journal import Record
 from model.evaluate.plan import LARGE, MAIN, Scope
-from model.evaluate.run import vector
+from model.evaluate.run import spread, vector
 
 SURVIVORS = 0.05
 """Of the pictures, at a strength that nothing survives."""
@@ -57,16 +57,10 @@ class Evidence:
 
         What is wrong unattacked stands nowhere, so that all records count alike.
         """
-        whole = self._spread(record)
+        whole = spread(record, self.scopes)
         if clean := self.find("clean", None):
-            whole &= self._spread(clean)
+            whole &= spread(clean, self.scopes)
         return whole[self.scopes[scope]]
-
-    def _spread(self, record: Record) -> Tensor:
-        """Which of all pictures a record says are right, shape (N,), bool; those it lacks are not."""
-        whole = torch.zeros(len(self.scopes["all"]), dtype=torch.bool)
-        whole[self.scopes[record["scope"]]] = vector(record["right"])
-        return whole
 
     def accuracy(self, record: Record, scope: Scope = "adaptive") -> float:
         return self.right(record, scope).float().mean().item()

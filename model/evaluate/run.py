@@ -374,9 +374,7 @@ class Suite:
             r for r in self.journal.records if r["defence"] == system.name and r["attack"] == "clean"
             and "dial" not in r
         )  # fmt: skip
-        whole = torch.zeros(len(self.x), dtype=torch.bool)
-        whole[self.scopes[record["scope"]]] = vector(record["right"])
-        return whole
+        return spread(record, self.scopes)
 
     def _of(self, scope: Scope) -> tuple[Tensor, Tensor]:
         return self.x[self.scopes[scope]], self.labels[self.scopes[scope]]
@@ -541,6 +539,13 @@ def _bits(right: Tensor) -> str:
 def vector(bits: str) -> Tensor:
     """Which pictures a record says are right, shape (count,), bool."""
     return torch.tensor([c == "1" for c in bits], dtype=torch.bool)
+
+
+def spread(record: Record, scopes: dict[Scope, Tensor]) -> Tensor:
+    """Which of all pictures a record says are right, shape (N,), bool; those it lacks are not."""
+    whole = torch.zeros(len(scopes["all"]), dtype=torch.bool)
+    whole[scopes[record["scope"]]] = vector(record["right"])
+    return whole
 
 
 def _reach(when: str, change: Tensor, clean: Tensor, right: Tensor) -> dict[str, float | None]:

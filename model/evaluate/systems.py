@@ -27,7 +27,7 @@ ROBUST_PAIR, TWIN = f"{ROBUST}@cifar10-robust", "none@cifar10-adversarial"
 RESNET50 = "cifar10-resnet50"
 """The paper's classifier."""
 PHOTO_DIAL = (32, 16)
-"""Planes of the codec of photographs besides all 64: 2 bits per pixel, and 1."""
+"""Planes of the codec of photographs besides all of them: 2 bits per pixel, and 1."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 

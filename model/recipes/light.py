@@ -121,9 +121,6 @@ class LightTask(CodecTask):
                 shown[name] = value.detach()
         return Step(loss, shown)
 
-    def finish(self, data: ImageSet) -> None:
-        pass
-
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
 
