@@ -95,21 +95,41 @@ def steps(data, progress: float, *settings: str) -> tuple[recipes.Step, PhotoTas
     return task.step(data.images[:4], data.labels[:4], progress, generator), task
 
 
-def test_the_guides_come_in_slowly_after_the_first_stage(data):
+QUIET = ("weakest=0", "strongest=0", "guide_noise=0")
+
+
+def test_the_guides_come_in_slowly_after_the_first_stage(data, monkeypatch):
     (first, *_), train = PhotoTask.stages, data[0]
-    shown, losses = [], []
-    half = (1 + first.share) / 2
-    for progress in (0.0, first.share, half, 1.0):
-        (loss, figures), task = steps(train, progress, "weakest=0", "strongest=0", "guide_noise=0")
-        error = 10 ** (-figures["psnr_db"].item() / 10)
-        shown.append(set(figures))
-        losses.append((loss.item(), error, figures))
-    assert shown == [{"psnr_db"}] * 2 + [{"psnr_db", "guide", "features"}] * 2
-    for weight, (loss, error, figures) in zip((0, 0, 0.5, 1), losses, strict=True):
-        guided = sum(
-            task.chosen_settings[name] * figures[name].item() for name in ("guide", "features") if weight
-        )
-        assert loss == pytest.approx(error + weight * guided, rel=1e-4)
+    pulls, shown = [], []
+    for progress in (0.0, first.share, (first.share + PhotoTask.grown) / 2, PhotoTask.grown, 1.0):
+        gradients = {}
+        for strength in (0, 4):
+            seen, whole = [], ComDefend.hardening_forward
+            with monkeypatch.context() as patched:
+                patched.setattr(
+                    ComDefend, "hardening_forward", lambda *a, f=whole: seen.append(f(*a)) or seen[0]
+                )
+                step, _ = steps(train, progress, *QUIET, f"guide={strength}")
+            seen[0].retain_grad()
+            step.loss.backward()
+            gradients[strength] = seen[0].grad
+            assert step.loss.item() == pytest.approx(10 ** (-step.shown["psnr_db"].item() / 10), rel=1e-4)
+        shown.append(set(step.shown))
+        own, pull = gradients[0], gradients[4] - gradients[0]
+        pulls.append((pull.flatten(1).norm(dim=1) / own.flatten(1).norm(dim=1)).tolist())
+    assert shown == [{"psnr_db"}] * 2 + [{"psnr_db", "guide", "features"}] * 3
+    for found, wanted in zip(pulls, (0, 0, 2, 4, 4), strict=True):
+        assert found == pytest.approx([wanted] * len(found), rel=1e-3, abs=1e-6)  # as strong at each picture
+
+
+def test_a_guide_pulls_towards_what_it_sees_of_the_clean_picture(data):
+    """A step along the pull brings its opinion of the reconstruction nearer."""
+    guide, x = Guide("cifar10"), to_float(data[0].images[:4])
+    x_hat = (0.5 * x + 0.2).requires_grad_()
+    before = guide.guidance(x, x_hat)
+    (pull,) = torch.autograd.grad((before.divergence + 200 * before.features).sum(), x_hat)
+    after = guide.guidance(x, x_hat - 1e-4 * pull / pull.flatten(1).norm(dim=1).view(-1, 1, 1, 1))
+    assert (after.divergence + 200 * after.features < before.divergence + 200 * before.features).all()
 
 
 def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypatch):
@@ -144,17 +164,29 @@ def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
     maps, logits = guide(x)
     assert torch.allclose(logits, known(x))
     normalised = (x - known.mean) / known.std
-    assert torch.allclose(maps, known.net[1](known.net[0](normalised)))
+    assert torch.allclose(maps[-1], known.net[1](known.net[0](normalised)))
     same = guide.guidance(x, x)
-    assert same.divergence.abs() < 1e-6
-    assert same.features == 0
+    assert same.divergence.abs().max() < 1e-6
+    assert same.features.tolist() == [0, 0]
     y = (50 * torch.rand(2, 3, 32, 32)).requires_grad_()  # far off, so that the answers are, too
     other = guide.guidance(x, y)
-    wanted = (known(x).log_softmax(1) - known(y).log_softmax(1)).mul(known(x).softmax(1)).sum(1).mean()
-    assert other.divergence.item() == pytest.approx(wanted.item(), rel=1e-3)
-    sum(other).backward()
-    assert y.grad.abs().sum() > 0
+    wanted = (known(x).log_softmax(1) - known(y).log_softmax(1)).mul(known(x).softmax(1)).sum(1)
+    assert other.divergence.tolist() == pytest.approx(wanted.tolist(), rel=1e-3)
+    (other.divergence.sum() + other.features.sum()).backward()
+    assert y.grad.abs().sum((1, 2, 3)).min() > 1e-4
     assert all(p.grad is None for p in guide.parameters())
+
+
+def test_a_guide_sees_each_resolution_once():
+    guide = Guide("imagenet")
+    maps, _ = guide(torch.rand(1, 3, 64, 64))
+    assert [tuple(each.shape[1:]) for each in maps] == [
+        (96, 32, 32),
+        (144, 16, 16),
+        (240, 8, 8),
+        (672, 4, 4),
+        (1280, 2, 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -248,18 +280,30 @@ def test_it_learns(data):
 
 
 @pytest.mark.parametrize(
-    ("capability", "bf16", "amx", "wanted"),
+    ("capability", "bf16", "amx", "seconds", "wanted"),
     [
-        ("AVX2", False, False, "float32"),
-        ("AVX2", True, True, "float32"),
-        ("AVX512", False, False, "float32"),
-        ("AVX512", True, False, "bfloat16"),
-        ("AVX512", False, True, "bfloat16"),
+        ("AVX2", False, False, 1, "float32"),
+        ("AVX2", True, True, 1, "float32"),
+        ("AVX512", False, False, 1, "float32"),
+        ("AVX512", True, False, 1, "bfloat16"),
+        ("AVX512", False, True, 1, "bfloat16"),
+        ("AVX512", True, True, 3, "float32"),
     ],
 )
-def test_training_computes_in_what_the_processor_has(monkeypatch, capability, bf16, amx, wanted):
+def test_training_computes_in_what_the_processor_is_fast_in(
+    monkeypatch, capability, bf16, amx, seconds, wanted
+):
+    monkeypatch.setattr(
+        device, "convolution_seconds", lambda dtype: {torch.bfloat16: seconds, torch.float32: 2}[dtype]
+    )
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert device.training_precision(torch.device("cpu")) == wanted
     assert device.training_precision(torch.device("cuda")) == "bfloat16"
+
+
+def test_a_convolution_is_timed_without_touching_random_numbers():
+    state = torch.random.get_rng_state()
+    assert 0 < device.convolution_seconds(torch.float32, 1) < 60
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -9,16 +9,20 @@ from model.classifiers import CLASSIFIERS, Classifier, load_classifier
 
 
 class Guidance(NamedTuple):
-    """How far a guide's opinion of reconstructions is from that of the clean pictures, scalars."""
+    """How far a guide's opinion of reconstructions is from that of the clean pictures, each of shape (B,)."""
 
     divergence: Tensor
-    """Kullback-Leibler divergence of its answers, in nats, the mean over the pictures."""
+    """Kullback-Leibler divergence of its answers, in nats."""
     features: Tensor
-    """Squared difference of the maps that it pools before its last layer, relative to those of the clean."""
+    """Squared difference of its feature maps, relative to those of the clean picture, the mean of the
+    resolutions that it has."""
 
 
 class Guide(nn.Module):
     """A frozen classifier that tells what it sees of pictures, and what it says of them.
+
+    What it sees are the last feature maps of each of its resolutions: those that a layer halves, and those
+    that it pools before its last layer.
 
     Args:
         name: of a classifier, or its folder.
@@ -28,26 +32,35 @@ class Guide(nn.Module):
         super().__init__()
         known = load_classifier(name) if name in CLASSIFIERS else Classifier.from_pretrained(name)
         self.classifier = known.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-        pool = next(m for m in self.classifier.net.modules() if "Adaptive" in type(m).__name__)
-        pool.register_forward_pre_hook(self._keep)
-        self._maps: Tensor | None = None
+        self._maps: list[Tensor] = []
+        for module in self.classifier.net.modules():
+            stride = getattr(module, "stride", 1)
+            if "Adaptive" in type(module).__name__ or stride not in (1, (1, 1)):
+                module.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (self._maps,) = inputs
+        (seen,) = inputs
+        picture = seen.shape[1] == 3
+        if not picture and not any(seen is kept for kept in self._maps):  # a shortcut has the same input
+            self._maps.append(seen)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps, shape (B,C,h,w), and logits, (B,classes), of pictures (B,3,H,W) in [0,1]."""
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Feature maps, each of shape (B,C,h,w), and logits, (B,classes), of pictures (B,3,H,W) in [0,1]."""
+        self._maps = []
         logits = self.classifier(x).float()
-        maps, self._maps = self._maps, None
-        if maps is None:
-            raise TypeError("this network pools nothing")
-        return maps.float(), logits
+        maps, self._maps = self._maps, []
+        if not maps:
+            raise TypeError("this network never makes its maps smaller")
+        return [each.float() for each in maps], logits
 
     def guidance(self, x: Tensor, seen: Tensor) -> Guidance:
         """How far its opinion of ``seen`` is from that of ``x``, both (B,3,H,W) in [0,1]."""
         with torch.no_grad():
             wanted_maps, wanted = self(x)
         maps, answers = self(seen)
-        divergence = nn.functional.kl_div(answers.log_softmax(1), wanted.softmax(1), reduction="batchmean")
-        features = (maps - wanted_maps).square().mean() / wanted_maps.square().mean().clamp_min(1e-6)
-        return Guidance(divergence, features)
+        divergence = nn.functional.kl_div(answers.log_softmax(1), wanted.softmax(1), reduction="none").sum(1)
+        features = [
+            (found - clean).square().mean((1, 2, 3)) / clean.square().mean((1, 2, 3)).clamp_min(1e-6)
+            for found, clean in zip(maps, wanted_maps, strict=True)
+        ]
+        return Guidance(divergence, torch.stack(features).mean(0))

@@ -23,13 +23,14 @@ class LightTask(CodecTask):
     Of the code's bits, more and more are hard: none at the start, all from :attr:`hardened` on.
 
     Two stages. In the first, small crops and the squared error alone teach the networks to rebuild pictures
-    through the code and noise. In the second, guides come in slowly, over whole pictures: the
-    reconstruction, with a little noise of its own, must mean to a frozen classifier what the clean picture
-    means, in its answers (as HGD's loss, Liao et al. 2018, but without adversarial pictures) and in its last
-    feature maps. A guide that is strong from the start wrecks the reconstruction: on a codec that has just
-    learnt to rebuild pictures, the gradient of the divergence is four thousand times that of the squared
-    error, and points elsewhere in each batch. So its weight is small, and grows to the end of the run, while
-    the learning rate falls.
+    through the code and noise. In the second, guides come in slowly, over larger crops: the reconstruction,
+    with a little noise of its own, must be to a frozen classifier what the clean picture is, in the feature
+    maps of all its resolutions and in its answers (as HGD's loss, Liao et al. 2018, but without adversarial
+    pictures).
+
+    A guide's gradient on a picture is many thousand times that of the squared error, differs as much from
+    picture to picture, and points elsewhere in each: left alone, it wrecks the reconstruction. So only its
+    direction is taken. On each picture it pulls ``guide`` times as strongly as the squared error does.
 
     Throughout, some pictures lose their code's planes from a random one on (nested dropout: Rippel, Gelbart
     and Adams, ICML 2014), so that fewer planes make a picture, too. Each step has one of the guides, at
@@ -45,18 +46,21 @@ class LightTask(CodecTask):
     padding: ClassVar[int] = 0
     hardened: ClassVar[float] = 0.1
     """From which part of the run on all bits are hard."""
+    grown: ClassVar[float] = 0.45
+    """From which part of the run on the guides pull with all their weight."""
     settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "weakest": 0.04,
-        "strongest": 0.12,
+        "weakest": 0.05,
+        "strongest": 0.15,
         "guides": "",
-        "guide": 0.003,
-        "features": 0.004,
+        "guide": 15.0,
+        "features": 200.0,
         "guide_noise": 0.06,
         "dropout": 0.2,
     }
     """``weakest``, ``strongest``: standard deviation of the noise, drawn for each picture, pictures in [0,1].
-    ``guides``: the classifiers (names or folders). ``guide``, ``features``: weights of the divergence of
-    their answers, and of the difference of their feature maps. ``guide_noise``: greatest standard deviation
+    ``guides``: the classifiers (names or folders). ``guide``: how strongly they pull at each picture, in
+    multiples of the squared error's gradient. ``features``: weight of the difference of their feature maps
+    beside the divergence of their answers. ``guide_noise``: greatest standard deviation
     of the noise between codec and guides. ``dropout``: share of pictures that lose planes."""
 
     def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
@@ -111,14 +115,21 @@ class LightTask(CodecTask):
         error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         alone = self.stages[0].share
-        weight = max(0.0, progress - alone) / (1 - alone)
-        if weight:
+        grown = min(1.0, max(0.0, progress - alone) / (self.grown - alone))
+        share = self.chosen_settings["guide"] * grown
+        if share:
             guide = self.some_guide(generator).to(x.device)
-            seen = noisy(x_hat, 0.0, self.chosen_settings["guide_noise"], generator)
+            looked_at = x_hat.detach().requires_grad_()
+            seen = noisy(looked_at, 0.0, self.chosen_settings["guide_noise"], generator)
             guidance = guide.guidance(x, seen)
+            opinion = guidance.divergence + self.chosen_settings["features"] * guidance.features
+            (pull,) = torch.autograd.grad(opinion.sum(), looked_at)
+            own = (x_hat.detach() - x) * (2 / x.numel())  # the squared error's gradient
+            pull = pull * (share * lengths(own) / lengths(pull).clamp_min(1e-12))
+            pulled = (pull * x_hat).sum()
+            loss = loss + pulled - pulled.detach()  # its gradient counts, its value says nothing
             for name, value in (("guide", guidance.divergence), ("features", guidance.features)):
-                loss = loss + weight * self.chosen_settings[name] * value
-                shown[name] = value.detach()
+                shown[name] = value.detach().mean()
         return Step(loss, shown)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
@@ -153,7 +164,7 @@ class SmallTask(LightTask):
     learning_rate = 1e-3
     epochs = 8
     test_images = 2000
-    stages = (Stage(0.3, 32), Stage(0.7, 32))
+    stages = (Stage(0.2, 32), Stage(0.8, 32))
     network = CodecConfig.light(downscale=2, planes=48, width=64, com_blocks=2, rec_blocks=2)
     view = 32
     padding = 2
@@ -161,8 +172,6 @@ class SmallTask(LightTask):
         "weakest": 0.1,
         "strongest": 0.2,
         "guides": "cifar10,cifar10-preact",
-        "guide": 0.2,
-        "features": 0.02,
         "guide_noise": 0.1,
         "dropout": 0.1,
     }
@@ -175,9 +184,9 @@ class PhotoTask(LightTask):
     default_out = "comdefend-photo"
     batch_size = 8
     learning_rate = 1e-3
-    epochs = 70
-    watched_images = 50
-    stages = (Stage(0.3, 64, crops=4), Stage(0.7, 128))
+    epochs = 28
+    watched_images = 24
+    stages = (Stage(0.2, 64, crops=4), Stage(0.8, 128))
     network = CodecConfig.light(downscale=4, planes=192, width=96, com_blocks=3, rec_blocks=3)
     view = 224
     settings = {**LightTask.settings, "guides": "imagenet,imagenet-lite1"}  # noqa: RUF012
@@ -200,3 +209,8 @@ def noisy(x: Tensor, weakest: float, strongest: float, generator: torch.Generato
         return x
     strength = x.new_empty(len(x), 1, 1, 1).uniform_(weakest, strongest, generator=generator)
     return x + strength * torch.empty_like(x).normal_(generator=generator)
+
+
+def lengths(x: Tensor) -> Tensor:
+    """Euclidean length of each picture of a batch, shape (B,1,1,1)."""
+    return x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)

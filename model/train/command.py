@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lr", type=positive(float), help="peak learning rate")
     group.add_argument("--seed", type=_not_negative, default=None)
     group.add_argument("--precision", choices=("float32", "bfloat16"),
-                       help="default: bfloat16 on a GPU and on CPUs with instructions for it")  # fmt: skip
+                       help="default: bfloat16 on a GPU and on CPUs that are faster in it")  # fmt: skip
     group.add_argument("--compile", action="store_true",
                        help="fuse kernels with torch.compile: slower to start, then faster")  # fmt: skip
     group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
