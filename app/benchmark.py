@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from app.images import open_picture
-from app.lab import Lab, Scenario
-from app.ui import EXAMPLES
-from app.views import PAIRS
+from app.lab import Lab
+from app.page.text import PAIRS
+from app.scenario import Scenario
+from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
 from model.checkpoint import REPOSITORY
 from model.comdefend import CODECS, FAITHFUL, ComDefend

@@ -142,6 +142,24 @@ def input_note(size: tuple[int, int], frames: int, name: str, config: Classifier
     return note + (f". Only the first of its {frames} frames is used." if frames > 1 else ".")
 
 
+def perturbation(result: dict[str, Any], factor: int) -> dict[str, str]:
+    """What is said beneath the picture of the perturbation, which is ``factor`` times magnified."""
+    largest = result["metrics"]["linf_255"]
+    return {
+        "Shown": f"{factor} times magnified" if largest else "there is none",
+        "Largest change": f"{largest:g}/255",
+    }
+
+
+def code(result: dict[str, Any], bits: int) -> dict[str, str]:
+    """What is said beneath the picture of a code of so many bits."""
+    metrics = result["metrics"]
+    return {
+        "Size": f"{metrics['code_bits_per_pixel']:g} bits per pixel",
+        "Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour",
+    }
+
+
 def numbers(result: dict[str, Any]) -> dict[str, str]:
     """The run's figures as sentences, by what they are about."""
     metrics, sizes, times = result["metrics"], result["sizes_bytes"], result["timings_ms"]

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.images import full_size, open_picture
-from app.ui import PLANES, STRIP
+from app.page.text import PLANES, STRIP
 from model import ComDefend
 from model.evaluate import published
 from model.ops import unpack_code
