@@ -17,9 +17,6 @@ CITATION = """```bibtex
 }
 ```"""
 
-TITLE = "# "
-CURVE = "## Training curve"
-
 
 PURIFYING = (
     " Trained to purify: noisy pictures in, clean pictures out that mean the same to classifiers; any number "
@@ -162,15 +159,7 @@ def _curve(record: dict[str, Any]) -> str:
 
 def card(config: Config, record: dict[str, Any]) -> str:
     """A model card, as text."""
-    recipe, words = record["recipe"], _words(config, record)
-    rows = "\n".join(f"| {name} | {value} |" for name, value in words.scores)
-    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
-    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
-    earlier = "".join(
-        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
-        f"`{run['command']}`"
-        for run in _runs_before(record)
-    )
+    words = _words(config, record)
     return f"""---
 library_name: comdefend
 license: mit
@@ -179,28 +168,15 @@ tags:
 {chr(10).join(f"- {tag}" for tag in words.tags)}
 ---
 
-{TITLE}{words.title}
+# {words.title}
 
-{words.what}
-
-| on {record["test_images"]:,} test pictures | |
-|---|---|
-{rows}
-
-{words.caution}
+{_description(words, record)}
 
 ## Training
 
-- Data: {recipe["data"]}
-- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
-- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
-- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
-- Settings: {_settings(record)}
-- Command: `{record["command"]}`{earlier}
+{_training(record)}
 
-{_chosen(record)}
-
-{CURVE}
+## Training curve
 
 {_curve(record)}
 
@@ -208,6 +184,43 @@ tags:
 
 {CITATION}
 """
+
+
+def page_text(config: Config, record: dict[str, Any]) -> str:
+    """What a page of something else says of a model: its card, without what is for a page of its own."""
+    return f"{_description(_words(config, record), record)}\n\n**Training**\n\n{_training(record)}"
+
+
+def _description(words: Words, record: dict[str, Any]) -> str:
+    """What a model is, what it scored, and what that does not mean."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in words.scores)
+    return f"""{words.what}
+
+| on {record["test_images"]:,} test pictures | |
+|---|---|
+{rows}
+
+{words.caution}"""
+
+
+def _training(record: dict[str, Any]) -> str:
+    """How a model came to be."""
+    recipe = record["recipe"]
+    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
+    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
+    earlier = "".join(
+        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
+        f"`{run['command']}`"
+        for run in _runs_before(record)
+    )
+    return f"""- Data: {recipe["data"]}
+- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
+- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
+- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
+- Settings: {_settings(record)}
+- Command: `{record["command"]}`{earlier}
+
+{_chosen(record)}"""
 
 
 def _settings(record: dict[str, Any]) -> str:
@@ -220,14 +233,3 @@ def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while "before" in record:
         record = record["before"]
         yield record
-
-
-def card_body(folder: Path) -> str:
-    """What a model's card says of it, without front matter, title, curve and citation; empty without one."""
-    path = folder / "README.md"
-    if not path.is_file():
-        return ""
-    *_, text = path.read_text(encoding="utf-8").partition(f"\n{TITLE}")
-    _, _, body = text.partition("\n")
-    body, *_ = body.partition(f"\n{CURVE}")
-    return body.replace("## Training", "**Training**").strip()

@@ -13,8 +13,8 @@ from app.page.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider,
 from app.scenario import AUTO, Scenario
 from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
-from model.cards import card_body
-from model.checkpoint import WEIGHTS
+from model.cards import page_text
+from model.checkpoint import WEIGHTS, read_json
 from model.classifiers import CLASSIFIERS
 from model.comdefend import CODECS
 from model.evaluate import REPORTS, table
@@ -233,7 +233,9 @@ def explanations(lab: Lab) -> None:
     for name, about in CODECS.items():
         with gr.Accordion(text.TRAINED.format(name, about), open=False):
             gr.HTML(svg.training(WEIGHTS / name))
-            gr.Markdown(card_body(WEIGHTS / name))
+            history = WEIGHTS / name / "history.json"
+            if history.is_file():
+                gr.Markdown(page_text(lab.codec(name).config, read_json(history)))
 
 
 def reports(published: dict[str, Any]) -> None:
