@@ -36,7 +36,7 @@ BATCH = 16
 """Larger batches of 32x32 pictures fall out of a CPU's cache: on two cores, 125 pictures/s with 16
 became 97 with 64."""
 SESSION = "benchmark"
-SMALL, PHOTOGRAPH = EXAMPLES / "airplane.png", EXAMPLES / "espresso.jpg"
+SMALL_PICTURE, PHOTOGRAPH = EXAMPLES / "airplane.png", EXAMPLES / "espresso.jpg"
 
 
 Clock = Callable[[], float]
@@ -169,7 +169,7 @@ def run_seconds(lab: Lab, picture: Path, scenario: Scenario) -> float:
 def codec_speeds(
     codec: ComDefend, device: torch.device, count: int = 64, clock: Clock = time.perf_counter
 ) -> tuple[float, float]:
-    """Pictures per second of compress + reconstruct: (as the lab calls it, naively)."""
+    """Pictures per second of compress + reconstruct: as the lab calls it, and naively."""
     x = torch.rand(count, 3, 32, 32, device=device)
     naive = copy.deepcopy(codec).to(memory_format=torch.contiguous_format)
     batches = x.contiguous(memory_format=torch.channels_last).split(BATCH)
@@ -224,7 +224,7 @@ def main(device: str = "auto") -> int:
             rows.append((f"On the page: {name}", f"{1000 * seconds:.0f} ms"))
     lab = Lab(device)
     for what, picture, attack, steps in (
-        ("CIFAR-10 run, PGD-10", SMALL, "PGD", 10),
+        ("CIFAR-10 run, PGD-10", SMALL_PICTURE, "PGD", 10),
         ("Photograph run, FGSM", PHOTOGRAPH, "FGSM", None),
         ("Photograph run, BIM-10", PHOTOGRAPH, "BIM", 10),
     ):
@@ -241,11 +241,13 @@ def main(device: str = "auto") -> int:
         ("Ratio of the two", f"{fast / naive:.2f}"),
     ]
     light = ComDefend(PhotoTask.network).eval().to(lab.device).to(memory_format=torch.channels_last)
-    papers, lights = (photograph_seconds(codec, lab.device) for codec in (lab.codec(FAITHFUL), light))
+    paper_seconds, light_seconds = (
+        photograph_seconds(codec, lab.device) for codec in (lab.codec(FAITHFUL), light)
+    )
     rows += [
-        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * papers:.0f} ms"),
-        ("Codec of the light shape, the same", f"{1000 * lights:.0f} ms"),
-        ("Ratio of the two", f"{papers / lights:.1f}"),
+        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * paper_seconds:.0f} ms"),
+        ("Codec of the light shape, the same", f"{1000 * light_seconds:.0f} ms"),
+        ("Ratio of the two", f"{paper_seconds / light_seconds:.1f}"),
     ]
     for name, milliseconds in defence_milliseconds(lab.device).items():
         rows.append((f"Defence `{name}`, 32x32", f"{milliseconds:.2f} ms/picture"))

@@ -122,8 +122,8 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     if with_codec is None or without is None:
         return ""
     of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"
-    attacked_it = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
-    lucky = verdict["defence_held"] and attacked_it and with_codec["accuracy"] < 0.5
+    had_to_defend = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
+    lucky = verdict["defence_held"] and had_to_defend and with_codec["accuracy"] < 0.5
     return (
         f"{'This picture is an exception: on' if lucky else 'On'} {with_codec['images']:,} pictures, "
         f"the same attack ({scenario['threat_model']}) leaves {with_codec['accuracy']:.0%} classified "

@@ -1,1 +1,1 @@
-"""What the page (:mod:`.callbacks`) and the API (:mod:`.endpoints`) call. Only here gr.Error is raised."""
+"""What the page and the API call; gr.Error is raised only here, in :mod:`.errors`."""

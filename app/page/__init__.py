@@ -1,1 +1,1 @@
-"""The page: its words, what stands where, what happens when, its looks, its script; put together by build."""
+"""The page: text, layout, wiring, components, style sheets and script, which :mod:`.build` puts together."""
