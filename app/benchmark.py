@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from app.images import open_picture
-from app.lab import Lab, Scenario
-from app.ui import EXAMPLES
-from app.views import PAIRS
+from app.lab import Lab
+from app.page.text import PAIRS
+from app.scenario import Scenario
+from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
 from model.checkpoint import REPOSITORY
 from model.comdefend import CODECS, FAITHFUL, ComDefend
@@ -35,17 +36,21 @@ BATCH = 16
 """Larger batches of 32x32 pictures fall out of a CPU's cache: on two cores, 125 pictures/s with 16
 became 97 with 64."""
 SESSION = "benchmark"
-SMALL, PHOTOGRAPH = EXAMPLES / "airplane.png", EXAMPLES / "espresso.jpg"
+SMALL_PICTURE, PHOTOGRAPH = EXAMPLES / "airplane.png", EXAMPLES / "espresso.jpg"
 
 
-def median_seconds(action: Callable[[], object], repeats: int = 5) -> float:
+Clock = Callable[[], float]
+"""Tells seconds."""
+
+
+def median_seconds(action: Callable[[], object], repeats: int = 5, clock: Clock = time.perf_counter) -> float:
     """Median duration after one unmeasured call."""
     action()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         action()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
@@ -112,15 +117,15 @@ class PageClient:
         """An event that does not queue; the outputs' new values."""
         return self._post("/gradio_api/run/predict", self._events[component, event], data)["data"]
 
-    def run(self, handler: str, *data: object) -> None:
+    def queue(self, callback: str, *data: object) -> None:
         """An event that queues, to its end."""
-        self._post("/gradio_api/queue/join", self._names[handler], data)
+        self._post("/gradio_api/queue/join", self._names[callback], data)
         with self._http.stream("GET", f"/gradio_api/queue/data?session_hash={SESSION}") as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data:") or "{}")
                 if message.get("msg") == "process_completed":
                     if not message["success"]:
-                        raise RuntimeError(f"{handler} failed: {message['output']}")
+                        raise RuntimeError(f"{callback} failed: {message['output']}")
                     return
 
     def _post(self, path: str, event: int, data: tuple[object, ...]) -> Any:
@@ -128,30 +133,31 @@ class PageClient:
         return self._http.post(path, json=body).raise_for_status().json()
 
 
-def interaction_seconds(address: str) -> dict[str, float]:
+def interaction_seconds(address: str, clock: Clock = time.perf_counter) -> dict[str, float]:
     """What a visitor can do on a page that has a photograph's run to show, and that needs no model."""
     with httpx.Client(base_url=address, timeout=300) as http:
-        return _interaction_seconds(PageClient(http))
+        return {name: median_seconds(action, clock=clock) for name, action in _actions(PageClient(http))}
 
 
-def _interaction_seconds(page: PageClient) -> dict[str, float]:
+def _actions(page: PageClient) -> list[tuple[str, Callable[[], object]]]:
     default = Scenario()
     picture = page.upload(PHOTOGRAPH)
-    choices = list(PAIRS)
-    page.run(
+    pairs = list(PAIRS)
+    page.queue(
         "attack", picture, default.classifier, "FGSM", default.threat_model, default.epsilon, None, "", 0,
-        default.codec, 100, choices[0],
+        default.codec, 100, pairs[0],
     )  # fmt: skip
-    actions = {
-        "choosing a picture": lambda: page.trigger(
-            "picture", "change", picture, default.classifier, "", None
+    return [
+        (
+            "choosing a picture",
+            lambda: page.trigger("picture", "change", picture, default.classifier, "", None),
         ),
-        "choosing an attack": lambda: page.trigger("attack", "change", list(ATTACKS)[-1]),
-        "comparing two other pictures": lambda: page.trigger(
-            "pair", "change", None, default.threat_model, choices[1]
+        ("choosing an attack", lambda: page.trigger("attack", "change", list(ATTACKS)[-1])),
+        (
+            "comparing two other pictures",
+            lambda: page.trigger("pair", "change", None, default.threat_model, pairs[1]),
         ),
-    }
-    return {name: median_seconds(action) for name, action in actions.items()}
+    ]
 
 
 def run_seconds(lab: Lab, picture: Path, scenario: Scenario) -> float:
@@ -160,8 +166,10 @@ def run_seconds(lab: Lab, picture: Path, scenario: Scenario) -> float:
     return median_seconds(lambda: lab.run(image, scenario), repeats=3)
 
 
-def codec_speeds(codec: ComDefend, device: torch.device, count: int = 64) -> tuple[float, float]:
-    """Pictures per second of compress + reconstruct: (as the lab calls it, naively)."""
+def codec_speeds(
+    codec: ComDefend, device: torch.device, count: int = 64, clock: Clock = time.perf_counter
+) -> tuple[float, float]:
+    """Pictures per second of compress + reconstruct: as the lab calls it, and naively."""
     x = torch.rand(count, 3, 32, 32, device=device)
     naive = copy.deepcopy(codec).to(memory_format=torch.contiguous_format)
     batches = x.contiguous(memory_format=torch.channels_last).split(BATCH)
@@ -177,7 +185,9 @@ def codec_speeds(codec: ComDefend, device: torch.device, count: int = 64) -> tup
         for batch in batches:
             wait(codec.reconstruct(codec.compress(batch)))
 
-    return count / median_seconds(in_batches), count / median_seconds(one_by_one, repeats=3)
+    batched = median_seconds(in_batches, clock=clock)
+    single = median_seconds(one_by_one, repeats=3, clock=clock)
+    return count / batched, count / single
 
 
 def photograph_seconds(codec: ComDefend, device: torch.device) -> float:
@@ -186,7 +196,9 @@ def photograph_seconds(codec: ComDefend, device: torch.device) -> float:
     return median_seconds(lambda: codec.reconstruct(codec.compress(x)).sum().item())
 
 
-def defence_milliseconds(device: torch.device, count: int = 64) -> dict[str, float]:
+def defence_milliseconds(
+    device: torch.device, count: int = 64, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """What each defence costs for a picture of 32x32 pixels, in batches, by name."""
     batches = torch.rand(count, 3, 32, 32, device=device).split(BATCH)
     found = {}
@@ -198,7 +210,7 @@ def defence_milliseconds(device: torch.device, count: int = 64) -> dict[str, flo
                 defence(batch).sum().item()  # a GPU answers when it is asked for a value
 
         with torch.no_grad():
-            found[name] = 1000 * median_seconds(defend_all) / count
+            found[name] = 1000 * median_seconds(defend_all, clock=clock) / count
     return found
 
 
@@ -212,7 +224,7 @@ def main(device: str = "auto") -> int:
             rows.append((f"On the page: {name}", f"{1000 * seconds:.0f} ms"))
     lab = Lab(device)
     for what, picture, attack, steps in (
-        ("CIFAR-10 run, PGD-10", SMALL, "PGD", 10),
+        ("CIFAR-10 run, PGD-10", SMALL_PICTURE, "PGD", 10),
         ("Photograph run, FGSM", PHOTOGRAPH, "FGSM", None),
         ("Photograph run, BIM-10", PHOTOGRAPH, "BIM", 10),
     ):
@@ -229,11 +241,13 @@ def main(device: str = "auto") -> int:
         ("Ratio of the two", f"{fast / naive:.2f}"),
     ]
     light = ComDefend(PhotoTask.network).eval().to(lab.device).to(memory_format=torch.channels_last)
-    papers, lights = (photograph_seconds(codec, lab.device) for codec in (lab.codec(FAITHFUL), light))
+    paper_seconds, light_seconds = (
+        photograph_seconds(codec, lab.device) for codec in (lab.codec(FAITHFUL), light)
+    )
     rows += [
-        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * papers:.0f} ms"),
-        ("Codec of the light shape, the same", f"{1000 * lights:.0f} ms"),
-        ("Ratio of the two", f"{papers / lights:.1f}"),
+        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * paper_seconds:.0f} ms"),
+        ("Codec of the light shape, the same", f"{1000 * light_seconds:.0f} ms"),
+        ("Ratio of the two", f"{paper_seconds / light_seconds:.1f}"),
     ]
     for name, milliseconds in defence_milliseconds(lab.device).items():
         rows.append((f"Defence `{name}`, 32x32", f"{milliseconds:.2f} ms/picture"))

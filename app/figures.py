@@ -9,13 +9,15 @@ from torch import Tensor
 from app.images import to_picture
 from model.data import Box
 
-COLUMNS, MANY = 4, 16
-"""Planes in a row; more than ``MANY`` make about a square."""
+COLUMNS = 4
+"""So many planes stand in a row."""
+MANY = 16
+"""Where there are more planes than these, rows are longer, and the mosaic is about a square."""
 BACKGROUND = 0.45
 LEAST_PLANE = 128
-"""Smaller planes are enlarged, pixel by pixel, to about so many pixels."""
+"""Planes that are less wide are enlarged, pixel by pixel, to about this width."""
 RAISED = (0.96, 0.55, 0.09)
-"""Colour of a bit that the attack turned from 0 to 1; told from LOWERED by colour-blind eyes, too."""
+"""Colour of a bit that the attack turned from 0 to 1. Colour-blind eyes tell it from ``LOWERED``, too."""
 LOWERED = (0.16, 0.58, 0.95)
 """Colour of a bit that the attack turned from 1 to 0."""
 

@@ -1,26 +1,25 @@
-"""One run of the lab: a picture, an attack, the code, the reconstruction, four predictions."""
+"""A run: what is asked for is resolved, the picture is attacked, rebuilt from its code, and measured."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from app.images import encode, prepare, to_picture
+from app.images import prepare
+from app.measure import measure, predictions
+from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.attacks import (
     ATTACKS,
     MAX_EPSILON,
     MIN_EPSILON,
     THREAT_MODELS,
-    AttackCancelled,
-    ThreatModel,
     attack,
     find_attack,
     interruptible,
@@ -30,17 +29,9 @@ from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, fi
 from model.comdefend import CODECS, FAITHFUL, PHOTO, PURIFY, ROBUST
 from model.defences import Codec
 from model.device import choose_device, device_name
-from model.metrics import psnr, ssim
-from model.ops import pack_code
 
 PARTNERS = {"cifar10-robust": ROBUST}
 """Classifiers that were trained together with a codec."""
-
-View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
-VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
-
-AUTO = "auto"
-"""In the place of a classifier's or a codec's name: the one that suits the picture's size."""
 
 
 def resolved(classifier: str, size: tuple[int, int]) -> str:
@@ -60,117 +51,40 @@ def resolved_codec(codec: str, classifier: str) -> str:
     return PARTNERS.get(classifier, by_size)
 
 
-class ScenarioError(ValueError):
-    """A run was asked for something that is no choice; the message says what is."""
-
-
-class Watch:
-    """How a run tells how far it is, and how it is told to stop, from another thread.
-
-    Args:
-        on_progress: called with the share done, and of what.
-        limit_s: how many seconds the run may take.
-    """
-
-    def __init__(
-        self, on_progress: Callable[[float, str], None] | None = None, limit_s: float = math.inf
-    ) -> None:
-        self._on_progress = on_progress
-        self._stop = threading.Event()
-        self._limit_s = limit_s
-        self._end = time.monotonic() + limit_s
-
-    def stop(self) -> None:
-        """End the run at its next layer."""
-        self._stop.set()
-
-    def check(self) -> None:
-        """Raise ``AttackCancelled`` if the run is to stop, ``ScenarioError`` if it takes too long."""
-        if self._stop.is_set():
-            raise AttackCancelled
-        if time.monotonic() > self._end:
-            raise ScenarioError(
-                f"this run took more than {self._limit_s:.0f} s and was ended; choose fewer steps"
-            )
-
-    def report(self, share: float, what: str) -> None:
-        """Say that ``share`` of ``what`` is done."""
-        self.check()
-        if self._on_progress is not None:
-            self._on_progress(share, what)
-
-
 @dataclass(frozen=True)
-class Scenario:
-    """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none.
-
-    ``classifier`` and ``codec`` may be ``auto``; the scenario of an outcome names what they were.
-    ``planes`` is how many planes of the code are kept; None keeps all.
-    """
-
-    classifier: str = AUTO
-    codec: str = AUTO
-    attack: str = "BIM"
-    threat_model: ThreatModel = "grey-box"
-    epsilon: float | None = 4
-    steps: int | None = 10
-    target: str | None = None
-    seed: int = 0
-    planes: int | None = None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier says of one picture."""
-
-    label: str
-    confidence: float
-    top: list[tuple[str, float]]
-    """The five most probable classes with their probabilities."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """All that one run found. Pictures have shape (1,3,H,W), codes (1,K,h,w), K planes being kept."""
+class Setup:
+    """A scenario with all that its names stand for."""
 
     scenario: Scenario
-    original: Tensor
-    adversarial: Tensor
-    defended_original: Tensor
-    defended_adversarial: Tensor
-    code_original: Tensor
-    code_adversarial: Tensor
-    predictions: dict[View, Prediction]
-    verdict: dict[str, bool]
-    metrics: dict[str, float | None]
-    sizes_bytes: dict[str, int]
-    """Of the adversarial picture: as a packed code, as PNG, as JPEG of quality 75."""
-    timings_ms: dict[str, float]
-    device: str
+    """As it was asked for, with the names that ``auto`` stood for."""
+    classifier: Classifier
+    defence: Codec
+    """The codec, with the planes that are kept."""
+    target: int | None
+    """The number of the class that is aimed at."""
 
     @property
-    def is_small(self) -> bool:
-        """Whether a page will enlarge its pictures."""
-        return self.original.shape[-1] <= SMALL
+    def is_adaptive(self) -> bool:
+        """Whether the attacker knows the codec, too."""
+        return self.scenario.threat_model == "adaptive"
 
-    def summary(self) -> dict[str, Any]:
-        """The run as JSON values."""
-        return {
-            "scenario": asdict(self.scenario),
-            "predictions": {view: asdict(self.predictions[view]) for view in VIEWS},
-            "verdict": self.verdict,
-            "metrics": self.metrics,
-            "sizes_bytes": self.sizes_bytes,
-            "timings_ms": self.timings_ms,
-            "device": self.device,
-        }
+    @property
+    def attacked(self) -> torch.nn.Module:
+        """The system that the attacker knows, and attacks."""
+        return DefendedClassifier(self.classifier, self.defence) if self.is_adaptive else self.classifier
 
 
 class Lab:
-    """Owns the models, the device and the lock that lets one computation run at a time."""
+    """Owns the models, the device and the lock that lets one computation run at a time.
 
-    def __init__(self, device: str = "auto") -> None:
+    Args:
+        device: auto, cpu, cuda, cuda:1, ...
+        clock: in seconds; runs are timed by it.
+    """
+
+    def __init__(self, device: str = "auto", clock: Callable[[], float] = time.perf_counter) -> None:
         self.device = choose_device(device)
+        self._clock = clock
         self._lock = threading.Lock()
         self._classifiers: dict[str, Classifier] = {}
         self._codecs: dict[str, ComDefend] = {}
@@ -237,7 +151,7 @@ class Lab:
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
         with self._turn(watch), torch.inference_mode():
-            return self._predictions(model, model(x))[0]
+            return predictions(model, model(x))[0]
 
     def defend(
         self, x: Tensor, codec: str = AUTO, planes: int | None = None, watch: Watch | None = None
@@ -256,12 +170,7 @@ class Lab:
             raise ScenarioError(f"the code has 1 to {model.planes} planes to keep, not {planes}")
         return Codec(model, planes)
 
-    def run(
-        self,
-        picture: Image.Image,
-        scenario: Scenario,
-        watch: Watch | None = None,
-    ) -> Outcome:
+    def run(self, picture: Image.Image, scenario: Scenario, watch: Watch | None = None) -> Outcome:
         """Attack a picture and look at it with and without the codec.
 
         Everything is computed on 8-bit pictures, so that the PNG that a visitor downloads is the
@@ -277,7 +186,32 @@ class Lab:
             WeightsError: weights are missing or damaged.
         """
         watch = watch or Watch()
-        name = resolved(scenario.classifier, picture.size)
+        setup = self._resolve(scenario, picture.size, watch)
+        classifier, config = setup.classifier, setup.classifier.config
+        original = prepare(picture, config.image_size, config.crop).to(self.device)
+        timings: dict[str, float] = {}
+        everything = torch.nn.ModuleList((classifier, setup.defence.codec))
+        with self._turn(watch), interruptible(everything, watch.check):
+            adversarial = self._attack(setup, original, watch, timings)
+            watch.report(1, "Through the codec")
+            pictures = [original, adversarial]
+            codes, rebuilt = self._rebuild(setup.defence, pictures, timings)
+            with self._timed("classify", timings), torch.inference_mode():
+                logits = [classifier(x) for x in pictures + rebuilt]  # in VIEWS' order
+            answers = predictions(classifier, torch.cat(logits))
+        return measure(
+            setup.scenario,
+            pictures=pictures,
+            codes=[code[:, : setup.scenario.planes] for code in codes],
+            rebuilt=rebuilt,
+            answers=answers,
+            timings_ms=timings,
+            device=device_name(self.device),
+        )
+
+    def _resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
+        """Load what a scenario names, for a picture of that size; refuse what does not exist."""
+        name = resolved(scenario.classifier, size)
         scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
         if scenario.planes == self.codec(scenario.codec).planes:
             scenario = replace(scenario, planes=None)
@@ -287,91 +221,47 @@ class Lab:
             )
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
         defence = self._defence(scenario.codec, scenario.planes)
-        codec = defence.codec
         classifier = self.classifier(scenario.classifier, watch)
-        target = _target_index(scenario, classifier)
-        config = classifier.config
-        original = prepare(picture, config.image_size, config.crop).to(self.device)
-        adaptive = scenario.threat_model == "adaptive"
-        system = DefendedClassifier(classifier, defence) if adaptive else classifier
+        return Setup(scenario, classifier, defence, _target_index(scenario, classifier))
 
-        everything = torch.nn.ModuleList((classifier, codec))
-        with self._turn(watch), interruptible(everything, watch.check):
-            with torch.inference_mode():
-                labels = system(original).argmax(1)
-            if target == labels.item():
-                raise ScenarioError(
-                    f"{'through the codec ' if adaptive else ''}the picture is {scenario.target!r} already; "
-                    f"choose another class to aim at"
-                )
-            timings: dict[str, float] = {}
-            with self._timed("attack", timings):
-                adversarial = attack(
-                    scenario.attack,
-                    system,
-                    original.clone(),
-                    labels.clone(),
-                    epsilon=scenario.epsilon,
-                    steps=scenario.steps,
-                    target=target,
-                    seed=scenario.seed,
-                    on_progress=lambda share: watch.report(
-                        share, f"{scenario.attack} at work ({scenario.threat_model})"
-                    ),
-                )
-            watch.report(1, "Through the codec")
-            # One picture at a time: in a batch the last digits differ, and with them, now and then,
-            # a bit of the code. So anyone who repeats this on the downloaded PNG gets the same.
-            pair = [original, adversarial]
-            with self._timed("compress", timings):
-                codes = [codec.compress(x, scenario.planes) for x in pair]
-            with self._timed("reconstruct", timings):
-                size = (original.shape[-2], original.shape[-1])
-                rebuilt = [codec.reconstruct(code, size) for code in codes]
-            with self._timed("classify", timings), torch.inference_mode():
-                logits = [classifier(x) for x in pair + rebuilt]  # in VIEWS' order
-            answers = self._predictions(classifier, torch.cat(logits))
+    def _attack(self, setup: Setup, original: Tensor, watch: Watch, timings: dict[str, float]) -> Tensor:
+        """The adversarial picture, (1,3,H,W)."""
+        scenario, system = setup.scenario, setup.attacked
+        with torch.inference_mode():
+            labels = system(original).argmax(1)
+        if setup.target == labels.item():
+            raise ScenarioError(
+                f"{'through the codec ' if setup.is_adaptive else ''}the picture is {scenario.target!r} "
+                f"already; choose another class to aim at"
+            )
+        with self._timed("attack", timings):
+            return attack(
+                scenario.attack,
+                system,
+                original.clone(),
+                labels.clone(),
+                epsilon=scenario.epsilon,
+                steps=scenario.steps,
+                target=setup.target,
+                seed=scenario.seed,
+                on_progress=lambda share: watch.report(
+                    share, f"{scenario.attack} at work ({scenario.threat_model})"
+                ),
+            )
 
-        predictions = dict(zip(VIEWS, answers, strict=True))
-        before, after = (answers[2], answers[3]) if adaptive else (answers[0], answers[1])
-        succeeded = after.label != before.label
-        if scenario.target is not None:
-            succeeded = after.label == scenario.target
-        original, adversarial, clean, defended, code, attacked_code = (
-            tensor.cpu() for tensor in (*pair, *rebuilt, *(code[:, : scenario.planes] for code in codes))
-        )
-        delta = adversarial - original
-        return Outcome(
-            scenario=scenario,
-            original=original,
-            adversarial=adversarial,
-            defended_original=clean,
-            defended_adversarial=defended,
-            code_original=code,
-            code_adversarial=attacked_code,
-            predictions=predictions,
-            verdict={
-                "attack_succeeded": succeeded,
-                "defence_held": answers[3].label == answers[0].label,
-                "codec_changed_label": answers[2].label != answers[0].label,
-            },
-            metrics={
-                "linf_255": round(delta.abs().max().item() * 255, 3),
-                "l2": round(delta.norm().item(), 4),
-                "psnr_adversarial_db": _finite(psnr(adversarial, original).item()),
-                "psnr_reconstruction_db": _finite(psnr(defended, original).item()),
-                "ssim_reconstruction": round(ssim(defended, original).item(), 4),
-                "code_bits_per_pixel": code.numel() / original[0, 0].numel(),
-                "code_bits_flipped": round((code != attacked_code).float().mean().item(), 5),
-            },
-            sizes_bytes={
-                "packed_code": len(packed(attacked_code, original)),
-                "png": len(encode(to_picture(adversarial), "PNG")),
-                "jpeg_75": len(encode(to_picture(adversarial), "JPEG", quality=75)),
-            },
-            timings_ms=timings,
-            device=device_name(self.device),
-        )
+    def _rebuild(
+        self, defence: Codec, pictures: list[Tensor], timings: dict[str, float]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Codes, (1,K,h,w), and reconstructions, (1,3,H,W), of pictures of one size.
+
+        One picture at a time: in a batch the last digits differ, and with them, now and then, a bit of the
+        code. So anyone who repeats this on the downloaded PNG gets the same.
+        """
+        codec, size = defence.codec, (pictures[0].shape[-2], pictures[0].shape[-1])
+        with self._timed("compress", timings):
+            codes = [codec.compress(x, defence.planes) for x in pictures]
+        with self._timed("reconstruct", timings):
+            return codes, [codec.reconstruct(code, size) for code in codes]
 
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[None]:
@@ -390,26 +280,11 @@ class Lab:
         def now() -> float:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
-            return time.perf_counter()
+            return self._clock()
 
         start = now()
         yield
         timings[name] = round((now() - start) * 1000, 2)
-
-    def _predictions(self, classifier: Classifier, logits: Tensor) -> list[Prediction]:
-        probabilities = logits.float().softmax(1)
-        values, indices = probabilities.topk(min(5, probabilities.shape[1]))
-        answers = []
-        for row, which in zip(values.tolist(), indices.tolist(), strict=True):
-            top = [(classifier.classes[i], round(p, 5)) for p, i in zip(row, which, strict=True)]
-            answers.append(Prediction(label=top[0][0], confidence=top[0][1], top=top))
-        return answers
-
-
-def packed(code: Tensor, picture: Tensor) -> bytes:
-    """The file of a code, (1,K,h,w), of a picture, (1,3,H,W); one that is smaller than it tells its size."""
-    size = (picture.shape[-2], picture.shape[-1])
-    return pack_code(code[0], None if tuple(code.shape[-2:]) == size else size)
 
 
 def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
@@ -422,8 +297,3 @@ def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
             f"{', ...' if len(classifier.classes) > 10 else ''}"
         )
     return classifier.classes.index(scenario.target)
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no infinity; equal pictures have no PSNR."""
-    return round(value, 3) if value != float("inf") else None

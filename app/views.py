@@ -2,29 +2,81 @@
 
 import base64
 import html
+import json
 from typing import Any, NamedTuple
 
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 from torch import Tensor
 
 from app import figures, words
 from app.images import encode, to_picture
-from app.lab import Outcome, Prediction, View
+from app.measure import packed
+from app.page import text
+from app.scenario import Outcome, Prediction
 
-VIEW_NAMES: dict[View, str] = {
-    "original": "Original",
-    "adversarial": "Adversarial",
-    "defended_original": "Reconstruction",
-    "defended_adversarial": "Reconstruction",
-}
-PAIRS: dict[str, tuple[View, View]] = {
-    "Original and adversarial": ("original", "adversarial"),
-    "Adversarial and its reconstruction": ("adversarial", "defended_adversarial"),
-    "Original and its reconstruction": ("original", "defended_original"),
-}
-"""What the before/after slider can compare: two pictures of an outcome."""
 
-ATTACKERS = {"grey-box": "Knows the classifier only (grey-box)", "adaptive": "Knows both (adaptive)"}
+class AttackView(NamedTuple):
+    """What a run changes on the page, besides its state and the fields of :class:`StripView`."""
+
+    verdict: str
+    results: Any
+    """Update of all that is hidden before the first run."""
+    outcomes: list[Outcome]
+    compared: Any
+    """Update of the row in which both attackers stand."""
+    attackers: str
+    detail: Any
+    """Update of the choice between them."""
+    slider: str
+    adversarial_file: str
+    code_file: str
+    summary_file: str
+
+
+def attack(outcomes: list[Outcome], pair: str, reports: dict[str, Any]) -> AttackView:
+    """What one attacker's run, or both attackers' runs, change on the page.
+
+    Args:
+        outcomes: the first one is shown in detail.
+        pair: what the before/after slider compares, a key of ``text.PAIRS``.
+        reports: the published evaluations, by classifier.
+    """
+    first = outcomes[0]
+    both = len(outcomes) > 1
+    results = [outcome.summary() for outcome in outcomes]
+    measured = [words.measured(result, reports) for result in results]
+    if both:
+        verdict = f"**{words.comparison(results)}**"
+    else:
+        verdict = f"**{words.verdict(results[0])}**\n\n{measured[0]}"
+    return AttackView(
+        verdict,
+        # Small pictures are enlarged with hard pixels, large ones are shrunk and must not be.
+        gr.update(visible=True, elem_classes=["small"] if first.is_small else []),
+        outcomes,
+        gr.update(visible=both),
+        attacker_cards(outcomes, measured) if both else "",
+        gr.update(visible=both, value=first.scenario.threat_model),
+        before_after(first, pair),
+        *downloads(first),
+    )
+
+
+def downloads(outcome: Outcome) -> tuple[str, str, str]:
+    """The files to take home, in the order of ``text.DOWNLOADS``: picture, code and run."""
+    return (
+        cached_file("adversarial.png", encode(to_picture(outcome.adversarial), "PNG")),
+        cached_file("code.npz", packed(outcome.code_adversarial, outcome.adversarial)),
+        cached_file("result.json", json.dumps(outcome.summary(), indent=2).encode()),
+    )
+
+
+def cached_file(name: str, data: bytes) -> str:
+    """The path of a new file in Gradio's own cache, which the page's delete_cache empties."""
+    return save_bytes_to_cache(data, name, get_upload_folder())
 
 
 class StripView(NamedTuple):
@@ -48,10 +100,8 @@ class StripView(NamedTuple):
 
 def strip(outcome: Outcome) -> StripView:
     """The pictures of a run, the planes of its code, and what is said of them."""
-    result = outcome.summary()
-    metrics, says = result["metrics"], outcome.predictions
+    result, says = outcome.summary(), outcome.predictions
     factor = figures.magnification(outcome.original, outcome.adversarial)
-    bits = outcome.code_original.numel()
     coloured = figures.code_mosaic(outcome.code_adversarial, outcome.code_original)
     return StripView(
         original=to_picture(outcome.original),
@@ -59,22 +109,11 @@ def strip(outcome: Outcome) -> StripView:
         adversarial=to_picture(outcome.adversarial),
         code=coloured,
         reconstruction=to_picture(outcome.defended_adversarial),
-        original_notes=bars("The classifier says", says["original"])
-        + bars("Through ComDefend", says["defended_original"]),
-        perturbation_notes=notes(
-            {
-                "Shown": f"{factor} times magnified" if metrics["linf_255"] else "there is none",
-                "Largest change": f"{metrics['linf_255']:g}/255",
-            }
-        ),
-        adversarial_notes=bars("The classifier says", says["adversarial"]),
-        code_notes=notes(
-            {
-                "Size": f"{metrics['code_bits_per_pixel']:g} bits per pixel",
-                "Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour",
-            }
-        ),
-        reconstruction_notes=bars("Through ComDefend", says["defended_adversarial"]),
+        original_notes=bars(text.BARE, says["original"]) + bars(text.DEFENDED, says["defended_original"]),
+        perturbation_notes=notes(words.perturbation(result, factor)),
+        adversarial_notes=bars(text.BARE, says["adversarial"]),
+        code_notes=notes(words.code(result, outcome.code_original.numel())),
+        reconstruction_notes=bars(text.DEFENDED, says["defended_adversarial"]),
         planes_original=figures.code_mosaic(outcome.code_original),
         planes_adversarial=coloured,
         numbers=notes(words.numbers(result)),
@@ -82,20 +121,20 @@ def strip(outcome: Outcome) -> StripView:
     )
 
 
-def before_after(outcome: Outcome, choice: str) -> str:
-    """The two pictures of a key of ``PAIRS`` on top of each other, with a slider between them.
+def before_after(outcome: Outcome, pair: str) -> str:
+    """The two pictures of a key of ``text.PAIRS`` on top of each other, with a slider between them.
 
     Gradio's own slider is for the mouse alone; this one is an ``input``, which the keyboard reaches, too.
+    ``page.js`` moves the border when it is moved.
     """
     pictures = "".join(
-        f'<img alt="{html.escape(VIEW_NAMES[view])}" src="{_data_url(getattr(outcome, view))}">'
-        for view in PAIRS[choice]
+        f'<img alt="{html.escape(text.VIEW_NAMES[view])}" src="{_data_url(getattr(outcome, view))}">'
+        for view in text.PAIRS[pair]
     )
-    left, right = (html.escape(VIEW_NAMES[view]) for view in PAIRS[choice])
+    left, right = (html.escape(text.VIEW_NAMES[view]) for view in text.PAIRS[pair])
     return (
         f'<div class="before-after">{pictures}<span>{left}</span><span>{right}</span>'
-        f'<input type="range" value="50" aria-label="Share of the picture that shows: {left}" '
-        "oninput=\"this.parentElement.style.setProperty('--at', this.value + '%')\"></div>"
+        f'<input type="range" value="50" aria-label="{text.SLIDER.format(left)}"></div>'
     )
 
 
@@ -111,12 +150,12 @@ def attacker_cards(outcomes: list[Outcome], remarks: list[str]) -> str:
 
 def _card(outcome: Outcome, remark: str) -> str:
     result = outcome.summary()
-    title = ATTACKERS[outcome.scenario.threat_model]
+    title = text.ATTACKERS[outcome.scenario.threat_model]
     return (
         f'<div class="card"><h2>{html.escape(title)}</h2><p>{html.escape(words.verdict(result))}</p>'
         f"<p>{html.escape(remark)}</p>"
-        + bars("Adversarial, the bare classifier", outcome.predictions["adversarial"], 3)
-        + bars("Adversarial, through ComDefend", outcome.predictions["defended_adversarial"], 3)
+        + bars(text.CARD_BARE, outcome.predictions["adversarial"], 3)
+        + bars(text.CARD_DEFENDED, outcome.predictions["defended_adversarial"], 3)
         + "</div>"
     )
 

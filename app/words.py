@@ -122,8 +122,8 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     if with_codec is None or without is None:
         return ""
     of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"
-    attacked_it = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
-    lucky = verdict["defence_held"] and attacked_it and with_codec["accuracy"] < 0.5
+    had_to_defend = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
+    lucky = verdict["defence_held"] and had_to_defend and with_codec["accuracy"] < 0.5
     return (
         f"{'This picture is an exception: on' if lucky else 'On'} {with_codec['images']:,} pictures, "
         f"the same attack ({scenario['threat_model']}) leaves {with_codec['accuracy']:.0%} classified "
@@ -140,6 +140,24 @@ def input_note(size: tuple[int, int], frames: int, name: str, config: Classifier
         part = "its central square" if width != height or config.crop < 1 else "all of it"
         note += f", which sees {part}, scaled to {side} × {side}"
     return note + (f". Only the first of its {frames} frames is used." if frames > 1 else ".")
+
+
+def perturbation(result: dict[str, Any], factor: int) -> dict[str, str]:
+    """What is said beneath the picture of the perturbation, which is ``factor`` times magnified."""
+    largest = result["metrics"]["linf_255"]
+    return {
+        "Shown": f"{factor} times magnified" if largest else "there is none",
+        "Largest change": f"{largest:g}/255",
+    }
+
+
+def code(result: dict[str, Any], bits: int) -> dict[str, str]:
+    """What is said beneath the picture of a code of so many bits."""
+    metrics = result["metrics"]
+    return {
+        "Size": f"{metrics['code_bits_per_pixel']:g} bits per pixel",
+        "Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour",
+    }
 
 
 def numbers(result: dict[str, Any]) -> dict[str, str]:

@@ -17,9 +17,6 @@ CITATION = """```bibtex
 }
 ```"""
 
-TITLE = "# "
-CURVE = "## Training curve"
-
 
 PURIFYING = (
     " Trained to purify: noisy pictures in, clean pictures out that mean the same to classifiers; any number "
@@ -56,7 +53,7 @@ CAUTIONS = {
 }
 
 
-class Words(NamedTuple):
+class Facts(NamedTuple):
     """What a card says of a kind of model."""
 
     title: str
@@ -73,7 +70,7 @@ def write_card(folder: Path, config: Config, record: dict[str, Any]) -> None:
     curve.write(folder, record)
 
 
-def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
+def _codec_facts(config: CodecConfig, record: dict[str, Any]) -> Facts:
     test = record["test"]
     what = (
         f"ComCNN and RecCNN of ComDefend: a picture through a binary code of {config.bits_per_pixel:g} bits "
@@ -99,10 +96,10 @@ def _codec_words(config: CodecConfig, record: dict[str, Any]) -> Words:
             ("The same, of clean pictures", f"{test['clean_agreement']:.1%}"),
         ]  # fmt: skip
     tags = ("adversarial-robustness", "image-compression")
-    return Words("ComDefend codec", "image-to-image", tags, what, scores, CAUTIONS["codec"])
+    return Facts("ComDefend codec", "image-to-image", tags, what, scores, CAUTIONS["codec"])
 
 
-def _classifier_words(config: ClassifierConfig, record: dict[str, Any]) -> Words:
+def _classifier_facts(config: ClassifierConfig, record: dict[str, Any]) -> Facts:
     names = f" ({', '.join(config.classes)})" if len(config.classes) <= LISTED else ""
     what = (
         f"{config.arch} on {config.image_size}x{config.image_size} pictures, {len(config.classes):,} "
@@ -120,18 +117,18 @@ def _classifier_words(config: ClassifierConfig, record: dict[str, Any]) -> Words
         ]
     tags = ("image-classification",)
     title = f"{config.arch} classifier"
-    return Words(title, "image-classification", tags, what, scores, CAUTIONS["classifier"])
+    return Facts(title, "image-classification", tags, what, scores, CAUTIONS["classifier"])
 
 
-def _words(config: Config, record: dict[str, Any]) -> Words:
+def _facts(config: Config, record: dict[str, Any]) -> Facts:
     if isinstance(config, CodecConfig):
-        words = _codec_words(config, record)
+        facts = _codec_facts(config, record)
     elif isinstance(config, ClassifierConfig):
-        words = _classifier_words(config, record)
+        facts = _classifier_facts(config, record)
     else:
         raise TypeError(f"no card for {type(config).__name__}")
     test, task = record["test"], record["recipe"]["task"]
-    scores = [*words.scores]
+    scores = [*facts.scores]
     for name, about in (
         ("accuracy", "Clean accuracy (no attacker)"),
         ("robust_accuracy", "Accuracy under PGD, 20 steps, by an attacker who knows all (adaptive)"),
@@ -140,8 +137,8 @@ def _words(config: Config, record: dict[str, Any]) -> Words:
             interval = f"{test[f'{name}_low']:.2%} to {test[f'{name}_high']:.2%}"
             scores.append((about, f"{test[name]:.2%} (95 % interval {interval})"))
     if task not in ADVERSARIAL:
-        return words._replace(scores=scores)
-    return words._replace(scores=scores, what=words.what + ADVERSARIAL[task], caution=CAUTIONS["adversarial"])
+        return facts._replace(scores=scores)
+    return facts._replace(scores=scores, what=facts.what + ADVERSARIAL[task], caution=CAUTIONS["adversarial"])
 
 
 def _chosen(record: dict[str, Any]) -> str:
@@ -162,45 +159,24 @@ def _curve(record: dict[str, Any]) -> str:
 
 def card(config: Config, record: dict[str, Any]) -> str:
     """A model card, as text."""
-    recipe, words = record["recipe"], _words(config, record)
-    rows = "\n".join(f"| {name} | {value} |" for name, value in words.scores)
-    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
-    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
-    earlier = "".join(
-        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
-        f"`{run['command']}`"
-        for run in _runs_before(record)
-    )
+    facts = _facts(config, record)
     return f"""---
 library_name: comdefend
 license: mit
-pipeline_tag: {words.task}
+pipeline_tag: {facts.task}
 tags:
-{chr(10).join(f"- {tag}" for tag in words.tags)}
+{chr(10).join(f"- {tag}" for tag in facts.tags)}
 ---
 
-{TITLE}{words.title}
+# {facts.title}
 
-{words.what}
-
-| on {record["test_images"]:,} test pictures | |
-|---|---|
-{rows}
-
-{words.caution}
+{_description(facts, record)}
 
 ## Training
 
-- Data: {recipe["data"]}
-- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
-- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
-- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
-- Settings: {_settings(record)}
-- Command: `{record["command"]}`{earlier}
+{_training(record)}
 
-{_chosen(record)}
-
-{CURVE}
+## Training curve
 
 {_curve(record)}
 
@@ -208,6 +184,43 @@ tags:
 
 {CITATION}
 """
+
+
+def page_text(config: Config, record: dict[str, Any]) -> str:
+    """What a page of something else says of a model: its card, without what is for a page of its own."""
+    return f"{_description(_facts(config, record), record)}\n\n**Training**\n\n{_training(record)}"
+
+
+def _description(facts: Facts, record: dict[str, Any]) -> str:
+    """What a model is, what it scored, and what that does not mean."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.scores)
+    return f"""{facts.what}
+
+| on {record["test_images"]:,} test pictures | |
+|---|---|
+{rows}
+
+{facts.caution}"""
+
+
+def _training(record: dict[str, Any]) -> str:
+    """How a model came to be."""
+    recipe = record["recipe"]
+    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
+    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
+    earlier = "".join(
+        f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
+        f"`{run['command']}`"
+        for run in _runs_before(record)
+    )
+    return f"""- Data: {recipe["data"]}
+- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
+- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
+- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
+- Settings: {_settings(record)}
+- Command: `{record["command"]}`{earlier}
+
+{_chosen(record)}"""
 
 
 def _settings(record: dict[str, Any]) -> str:
@@ -220,14 +233,3 @@ def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while "before" in record:
         record = record["before"]
         yield record
-
-
-def card_body(folder: Path) -> str:
-    """What a model's card says of it, without front matter, title, curve and citation; empty without one."""
-    path = folder / "README.md"
-    if not path.is_file():
-        return ""
-    *_, text = path.read_text(encoding="utf-8").partition(f"\n{TITLE}")
-    _, _, body = text.partition("\n")
-    body, *_ = body.partition(f"\n{CURVE}")
-    return body.replace("## Training", "**Training**").strip()

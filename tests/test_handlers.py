@@ -1,11 +1,18 @@
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
-from app import handlers, views
+from app.handlers.callbacks import Callbacks
+from app.handlers.errors import answered
+from app.handlers.visitors import Visitors
 from app.images import ImageError
-from app.lab import Lab, Scenario, ScenarioError, Watch
+from app.lab import Lab
+from app.page.text import PAIRS, READY, STALE, STOPPED
+from app.scenario import Scenario, ScenarioError, Watch
+from app.views import AttackView
 from model import ComDefend
 from model.attacks import AttackCancelled, AttackError
 from model.checkpoint import WeightsError
@@ -13,7 +20,7 @@ from model.recipes import PhotoTask
 
 
 def raising(error: Exception):
-    @handlers.answered
+    @answered
     def handler() -> None:
         raise error
 
@@ -43,28 +50,6 @@ def test_errors_become_one_sentence(error, message, caplog):
     assert any(record.exc_info for record in caplog.records) is logged
 
 
-def test_what_an_attack_lacks_is_dropped():
-    fgsm = handlers.make_scenario("cifar10", "FGSM", "grey-box", 8, 10, "", 0, "comdefend-cifar10", None)
-    assert (fgsm.epsilon, fgsm.steps, fgsm.target) == (8, None, None)
-    square = handlers.make_scenario("cifar10", "Square", "grey-box", None, None, None, 0, "x", None)
-    assert (square.epsilon, square.steps) == (4, 500)
-    deepfool = handlers.make_scenario("cifar10", "DeepFool", "adaptive", 8, 10, None, 0, "x", None)
-    assert (deepfool.epsilon, deepfool.steps) == (None, 10)
-
-
-@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), 1e30])
-def test_whole_numbers_only(value):
-    with pytest.raises(AttackError, match="Seed must be a whole number"):
-        handlers.whole(value, "Seed")
-
-
-@pytest.mark.parametrize("value", ["8", True, [8], {}])
-def test_numbers_only(value):
-    for read in (handlers.number, handlers.whole):
-        with pytest.raises(AttackError, match="Epsilon must be a number"):
-            read(value, "Epsilon")
-
-
 @pytest.mark.parametrize(
     ("percent", "codec", "planes"),
     [
@@ -78,19 +63,19 @@ def test_numbers_only(value):
 def test_a_share_of_the_planes_is_a_number_of_each_codecs(percent, codec, planes):
     lab = Lab("cpu")
     lab._codecs["comdefend-cifar10"] = ComDefend(PhotoTask.network)
-    assert handlers.Handlers(lab)._planes(percent, codec) == planes
+    assert Callbacks(lab, Visitors())._planes(percent, codec) == planes
 
 
 @pytest.mark.parametrize("percent", [0, -5, 101, float("nan"), "half", None])
 def test_an_impossible_share_of_the_planes_is_refused(percent):
     with pytest.raises((ScenarioError, AttackError), match=r"(?i)the share of planes kept"):
-        handlers.Handlers(Lab("cpu"))._planes(percent, "comdefend-cifar10")
+        Callbacks(Lab("cpu"), Visitors())._planes(percent, "comdefend-cifar10")
 
 
 @pytest.mark.parametrize("outcomes", [None, []])
 def test_a_run_that_is_no_longer_kept_is_no_mystery(outcomes):
-    page = handlers.Handlers(Lab("cpu"))
-    choice = next(iter(views.PAIRS))
+    page = Callbacks(Lab("cpu"), Visitors())
+    choice = next(iter(PAIRS))
     assert page.compare(outcomes, "adaptive", choice) == ""
     with pytest.raises(gr.Error, match="no longer kept"):
         page.show(outcomes, "adaptive", choice)
@@ -98,7 +83,7 @@ def test_a_run_that_is_no_longer_kept_is_no_mystery(outcomes):
 
 def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monkeypatch, photograph):
     """Gradio starts a visitor's next run while the one that he stopped is still unwinding."""
-    page = handlers.Handlers(Lab("cpu"))
+    page = Callbacks(Lab("cpu"), Visitors())
     visitor = SimpleNamespace(session_hash="visitor")
     watches: list[Watch] = []
 
@@ -107,26 +92,49 @@ def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monke
         if len(watches) == 1:
             page.stop(visitor)
             press()  # the next run begins and is still going when the first one ends
-            page._watches["visitor"] = second = Watch()
+            page.visitors._watches["visitor"] = second = Watch()
             watches.append(second)
         raise AttackCancelled
 
     def press() -> tuple:
-        settings = ("auto", "BIM", "grey-box", 4, 10, "", 0, Scenario.codec, 12, next(iter(views.PAIRS)))
+        settings = ("auto", "BIM", "grey-box", 4, 10, "", 0, Scenario.codec, 12, next(iter(PAIRS)))
         return page.attack(str(photograph), *settings, request=visitor)
 
     monkeypatch.setattr(page.lab, "run", run)
-    assert press()[0] == handlers.STOPPED
+    assert press()[0] == STOPPED
     page.stop(visitor)
     for watch in (watches[0], watches[-1]):
         with pytest.raises(AttackCancelled):
             watch.check()
 
 
+def test_a_visitor_is_told_what_happened_and_how_long_it_took(
+    monkeypatch, tmp_path, example, classifier, codec
+):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10"] = classifier, codec
+    times = iter([10.0, 11.5])
+    page = Callbacks(lab, Visitors(), clock=lambda: next(times))
+    settings = ("cifar10", "FGSM", "both", 8, None, "", 0, "comdefend-cifar10", 50, next(iter(PAIRS)))
+    visitor, told = SimpleNamespace(session_hash="visitor"), []
+    status, *shown = page.attack(
+        str(example), *settings, request=visitor, progress=lambda share, desc: told.append(desc)
+    )
+    assert status == "Done in 1.5 s."
+    assert set(told) == {"FGSM at work (grey-box)", "FGSM at work (adaptive)", "Through the codec"}
+    view = AttackView(*shown[: len(AttackView._fields)])
+    assert [outcome.scenario.threat_model for outcome in view.outcomes] == ["grey-box", "adaptive"]
+    assert [outcome.scenario.planes for outcome in view.outcomes] == [6, 6]
+    assert view.compared["visible"]
+    assert Path(view.summary_file).read_text() == json.dumps(view.outcomes[0].summary(), indent=2)
+    assert not page.visitors._watches
+
+
 def test_an_upload_is_looked_at_before_it_is_attacked(tmp_path, photograph):
-    page = handlers.Handlers(Lab("cpu"))
+    page = Callbacks(Lab("cpu"), Visitors())
     status, note, preview, targets = page.inspect(str(photograph), "auto")
-    assert status == handlers.READY
+    assert status == READY
     assert note == (
         "600 × 400 pixels, for the classifier `imagenet`, which sees its central square, scaled to 224 × 224."
     )
@@ -136,7 +144,7 @@ def test_an_upload_is_looked_at_before_it_is_attacked(tmp_path, photograph):
     status, note, preview, targets = page.inspect(
         str(photograph.with_name("frog.png")), "auto", "toilet tissue", ["an outcome"]
     )
-    assert status == handlers.STALE
+    assert status == STALE
     assert targets["value"] == ""
     assert note == "32 × 32 pixels, for the classifier `cifar10`."
     assert not preview["visible"]

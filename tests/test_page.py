@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.images import full_size, open_picture
-from app.ui import PLANES, STRIP
+from app.page.text import PLANES, STRIP
 from model import ComDefend
 from model.evaluate import published
 from model.ops import unpack_code
@@ -411,6 +411,8 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
         expect(table.get_by_role("row")).to_have_count(1 + len(one["defences"]))
     drawing = report.get_by_role("img", name="Accuracy against strength").first
     expect(drawing).to_be_visible()
+    axis, ink = drawing.locator('[style*="stroke: #000000"]').first, "e => getComputedStyle(e)"
+    assert axis.evaluate(f"{ink}.stroke") == drawing.evaluate(f"{ink}.color")  # the page's, light or dark
     check_access(page)
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0

@@ -161,7 +161,7 @@ def strange_paths(lab, secret) -> dict[str, str]:
         "program": str(ROOT / "app.py"),
         "weights": str(ROOT / "weights" / "cifar10" / "config.json"),
         "sibling of the examples": str(EXAMPLES / "SOURCES.md"),
-        "through the examples": f"{EXAMPLES}/../style.css",
+        "through the examples": f"{EXAMPLES}/../settings.py",
         "device": "/dev/zero",
         "terminal": "/dev/tty",
         "own memory": "/proc/self/environ",

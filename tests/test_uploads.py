@@ -8,8 +8,8 @@ import pytest
 from gradio.data_classes import ImageData
 
 from app import uploads
-from app.components import PictureFile
-from app.ui import example_pictures
+from app.page.components import PictureFile
+from app.page.layout import example_pictures
 from app.uploads import EXAMPLES, REFUSAL, UploadError, admit_all, admit_picture, read
 
 
@@ -181,7 +181,7 @@ def test_the_component_gives_what_a_file_holds_and_never_its_name(folder, tmp_pa
 def test_no_field_of_a_picture_is_gradios_own():
     """``gr.Image`` opens what it is told to; see ``GuardedBlocks``."""
     from app.lab import Lab
-    from app.ui import build_demo
+    from app.page.build import build_demo
 
     demo = build_demo(Lab("cpu"))
     assert type(demo).preprocess_data is not gr.Blocks.preprocess_data

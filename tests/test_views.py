@@ -8,7 +8,9 @@ from PIL import Image
 
 from app import views
 from app.images import to_picture
-from app.lab import Lab, Prediction, Scenario
+from app.lab import Lab
+from app.page.text import PAIRS
+from app.scenario import Prediction, Scenario
 
 
 @pytest.fixture
@@ -37,14 +39,14 @@ def test_the_strip_shows_what_was_computed(outcomes):
     assert (np.asarray(view.planes_adversarial)[..., 0] != np.asarray(view.planes_adversarial)[..., 2]).any()
 
 
-@pytest.mark.parametrize("choice", views.PAIRS)
-def test_before_and_after_are_the_exact_pictures(outcomes, choice):
-    text = views.before_after(outcomes[0], choice)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_before_and_after_are_the_exact_pictures(outcomes, pair):
+    text = views.before_after(outcomes[0], pair)
     found = [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
         for data in re.findall('base64,([^"]+)', text)
     ]
-    wanted = [np.asarray(to_picture(getattr(outcomes[0], view))) for view in views.PAIRS[choice]]
+    wanted = [np.asarray(to_picture(getattr(outcomes[0], view))) for view in PAIRS[pair]]
     assert len(found) == 2
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     assert 'type="range"' in text

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.images import full_size, open_picture
-from app.ui import example_pictures
+from app.page.layout import example_pictures
 from model import ComDefend, DefendedClassifier, evaluate, load_classifier
 from model.cards import card
 from model.checkpoint import REPOSITORY, WEIGHTS, file_hash

@@ -15,7 +15,7 @@ from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
 
 from app import uploads
-from app.handlers import answered
+from app.handlers.errors import answered
 
 
 class GuardedBlocks(gr.Blocks):

@@ -1,9 +1,19 @@
-"""The drawing of the two networks, from their configuration."""
+"""Drawings in the page, as SVG in its own colours: the networks, and what was measured."""
 
+import hashlib
 import html
 import math
+from pathlib import Path
+from xml.etree import ElementTree
 
+from app.page.text import DRAWINGS
+from model import curve
+from model.checkpoint import read_json
 from model.config import CodecConfig
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+ElementTree.register_namespace("", SVG)
+ElementTree.register_namespace("xlink", XLINK)
 
 WIDTH, ROW = 520, 150
 LEFT, RIGHT = 92, WIDTH - 92
@@ -68,14 +78,14 @@ def _arrow(x: float, y: float) -> str:
     return f'<path d="M{x} {y}h20m-6 -5l6 5l-6 5"/>'
 
 
-def _text(x: float, y: float, words: str, size: int) -> str:
+def _text(x: float, y: float, label: str, size: int) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" '
-        f'fill="currentColor" stroke="none">{html.escape(words)}</text>'
+        f'fill="currentColor" stroke="none">{html.escape(label)}</text>'
     )
 
 
-def _picture(words: str, scale: int) -> str:
+def _picture(caption: str, scale: int) -> str:
     """A small landscape in a frame, and the grid by which it is folded."""
     grid = "".join(
         f'<path d="M{64 * i / 4:g} 0v64M0 {64 * i / 4:g}h64" opacity="0.35"/>'
@@ -85,7 +95,7 @@ def _picture(words: str, scale: int) -> str:
     folded = _text(32, 95, f"folded {scale} × {scale}", 11) if scale > 1 else ""
     return (
         '<rect width="64" height="64" rx="3"/><circle cx="46" cy="17" r="7"/>'
-        '<path d="M2 54l18 -26l14 18l10 -12l18 20"/>' + grid + _text(32, 82, words, 11) + folded
+        '<path d="M2 54l18 -26l14 18l10 -12l18 20"/>' + grid + _text(32, 82, caption, 11) + folded
     )
 
 
@@ -102,3 +112,47 @@ def _code(config: CodecConfig) -> str:
         + _text(32, 82, f"{config.bits_per_pixel:g} bits per pixel", 11)
         + planes
     )
+
+
+def training(folder: Path) -> str:
+    """The training curve of a model in a folder; empty where the model was scored only once."""
+    path = folder / curve.FILE
+    if not path.is_file():
+        return ""
+    return _inline(path, curve.summary(read_json(folder / "history.json")))
+
+
+def of_report(folder: Path) -> str:
+    """The drawings of a published report, those that there are."""
+    drawn = [(folder / f"{name}.svg", alt) for name, alt in DRAWINGS.items()]
+    shown = "".join(_inline(path, alt) for path, alt in drawn if path.is_file())
+    return f'<div class="curves">{shown}</div>'
+
+
+def _inline(path: Path, alt: str) -> str:
+    """An SVG file of matplotlib's as a part of the page.
+
+    Its black and its white become the page's colours by the rules for ``.curve`` in ``views.css``.
+    """
+    data = path.read_bytes()
+    drawing = ElementTree.fromstring(data)  # noqa: S314 - our own file
+    own = f"c{hashlib.sha256(data).hexdigest()[:8]}-"
+    for element in list(drawing.iter()):
+        for child in element.findall(f"{{{SVG}}}style") + element.findall(f"{{{SVG}}}metadata"):
+            element.remove(child)  # in a page, a style sheet would be the whole page's
+        for name, value in element.items():  # and so would ids
+            if name == "id":
+                element.set(name, own + value)
+            elif name == f"{{{XLINK}}}href":
+                element.set(name, value.replace("#", f"#{own}", 1))
+            elif "url(#" in value:
+                element.set(name, value.replace("url(#", f"url(#{own}"))
+    for name, value in {
+        "class": "curve",
+        "role": "img",
+        "fill": "currentColor",
+        "stroke-linejoin": "round",
+        "aria-label": alt,
+    }.items():
+        drawing.set(name, value)
+    return ElementTree.tostring(drawing, encoding="unicode")

@@ -1,0 +1,101 @@
+"""The ComDefend lab: ``python app.py`` serves the page, ``--train`` refreshes the weights."""
+
+import argparse
+import shlex
+import sys
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options. Nothing here imports gradio, which training does without."""
+    from model import evaluate, train
+
+    parser = argparse.ArgumentParser(description=__doc__.replace("``", ""))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    serve = parser.add_argument_group("serving")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port (default: 7860 or the next free one)")
+    serve.add_argument("--share", action="store_true", help="make a public link")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--train",
+        nargs="?",
+        const="codec",
+        choices=sorted(train.TASKS),
+        help="train the codec (default), the purifying codec or a classifier, then exit",
+    )
+    mode.add_argument("--evaluate", action="store_true", help="measure accuracy under attack, then exit")
+    mode.add_argument(
+        "--benchmark",
+        nargs="?",
+        const="page",
+        choices=("page", "compute"),
+        help="measure the speed of the page (default), or what training and inference cost, then exit",
+    )
+    train.add_arguments(parser)
+    evaluate.add_arguments(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(argv)
+    command = shlex.join(["python", "app.py", *argv])
+    if args.train:
+        from model import train
+
+        return train.main(args, command)
+    if args.evaluate:
+        from model import evaluate
+
+        return evaluate.main(args, command)
+    if args.benchmark == "compute":
+        from model import cost
+
+        return cost.main(args.device, args.compile)
+    if args.benchmark:
+        from app import benchmark
+
+        return benchmark.main(args.device)
+    return serve(args)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve the page until it is stopped."""
+    import threading
+
+    from app.images import open_picture
+    from app.lab import Lab
+    from app.page.build import build_demo, launch_options
+    from app.page.layout import example_pictures
+    from app.settings import Settings
+    from model.checkpoint import WeightsError
+    from model.comdefend import CODECS
+    from model.device import DeviceError
+
+    try:
+        settings = Settings.collect(args.host, args.port, args.device, args.share)
+        lab = Lab(settings.device)
+        for name in CODECS:
+            lab.codec(name)
+        lab.classifier("cifar10")
+        demo = build_demo(lab)
+    except WeightsError as error:
+        print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
+        return 1
+    except (DeviceError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
+    threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
+    try:
+        demo.queue(max_size=32).launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            share=settings.share,
+            **launch_options(),
+        )
+    except OSError as error:  # the port is taken, say
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

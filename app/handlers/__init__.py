@@ -1,0 +1,1 @@
+"""What the page and the API call; gr.Error is raised only here, in :mod:`.errors`."""

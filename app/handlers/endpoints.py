@@ -1,0 +1,107 @@
+"""What the API calls: ``/run``, ``/defend``, ``/classify`` and ``/scenarios``."""
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import gradio as gr
+from PIL import Image
+
+from app.handlers.errors import answered
+from app.handlers.visitors import ENOUGH_PIXELS, MAX_SECONDS, Upload, Visitors
+from app.images import ImageError, full_size, open_picture, to_picture
+from app.lab import Lab, resolved, resolved_codec
+from app.measure import packed
+from app.scenario import AUTO, Scenario, Watch, make_scenario, whole
+from app.views import cached_file
+from model.attacks import ThreatModel
+
+MAX_CODEC_PIXELS = {1: 4_000_000, 2: 12_000_000, 4: 12_000_000}
+"""The largest picture that ``/defend`` takes, by how far the codec scales it down: that decides what a pixel
+costs."""
+
+
+class RunResult(NamedTuple):
+    """What ``/run`` answers."""
+
+    original: Image.Image
+    adversarial: Image.Image
+    reconstruction: Image.Image
+    code: str
+    summary: dict[str, Any]
+
+
+class Endpoints:
+    """The API over one lab. Names and defaults of the parameters are the API's own."""
+
+    def __init__(self, lab: Lab, visitors: Visitors) -> None:
+        self.lab = lab
+        self.visitors = visitors
+
+    @answered
+    def run(
+        self,
+        image: Upload,
+        classifier: str = Scenario.classifier,
+        attack: str = Scenario.attack,
+        threat_model: ThreatModel = Scenario.threat_model,
+        epsilon: float | None = Scenario.epsilon,
+        steps: float | None = None,
+        target: str | None = None,
+        seed: float = Scenario.seed,
+        codec: str = Scenario.codec,
+        planes: float | None = None,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
+    ) -> RunResult:
+        """Attack a picture, and look at it with and without ComDefend.
+
+        ``steps`` None means the attack's own default; ``epsilon`` is in 1/255; ``target`` is the name of
+        a class; ``planes`` is how many planes of the code are kept, None all. ``/scenarios`` has all choices.
+        """
+        scenario = make_scenario(
+            classifier, attack, threat_model, epsilon, steps, target, seed, codec, planes
+        )
+        with self.visitors.watching(request, progress) as watch:
+            outcome = self.lab.run(open_picture(image, ENOUGH_PIXELS, watch.check), scenario, watch)
+        return RunResult(
+            original=to_picture(outcome.original),
+            adversarial=to_picture(outcome.adversarial),
+            reconstruction=to_picture(outcome.defended_adversarial),
+            code=cached_file("code.npz", packed(outcome.code_adversarial, outcome.adversarial)),
+            summary=outcome.summary(),
+        )
+
+    @answered
+    def defend(
+        self,
+        image: Upload,
+        codec: str = Scenario.codec,
+        planes: float | None = None,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+    ) -> tuple[Image.Image, str]:
+        """Compress a picture of any shape to its binary code, and rebuild it."""
+        count = None if planes is None else whole(planes, "Planes")
+        with self.visitors.watching(request) as watch:
+            picture = open_picture(image, check=watch.check)
+            name = resolved_codec(codec, resolved(AUTO, picture.size))
+            limit = MAX_CODEC_PIXELS[self.lab.codec(name).config.downscale]
+            if picture.width * picture.height > limit:
+                raise ImageError(
+                    f"This picture has {picture.width} x {picture.height} pixels; {name} takes up to "
+                    f"{limit:,} here."
+                )
+            code, rebuilt = self.lab.defend(full_size(picture), name, count, watch)
+        return to_picture(rebuilt), cached_file("code.npz", packed(code, rebuilt))
+
+    @answered
+    def classify(self, image: Upload, classifier: str = AUTO) -> dict[str, Any]:
+        """The bare classifier's five most probable classes."""
+        watch = Watch(limit_s=MAX_SECONDS)
+        picture = open_picture(image, ENOUGH_PIXELS, watch.check)
+        name = resolved(classifier, picture.size)
+        return {"classifier": name, **asdict(self.lab.classify(picture, name, watch))}
+
+    @answered
+    def scenarios(self) -> dict[str, Any]:
+        """The choices that a run has, and their limits."""
+        return self.lab.scenarios()

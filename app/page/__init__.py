@@ -1,0 +1,1 @@
+"""The page: text, layout, wiring, components, style sheets and script, which :mod:`.build` puts together."""
