@@ -98,28 +98,30 @@ def steps(data, progress: float, *settings: str) -> tuple[recipes.Step, PhotoTas
 QUIET = ("weakest=0", "strongest=0", "guide_noise=0")
 
 
+def slope_at_the_reconstruction(data, monkeypatch, progress: float, strength: float):
+    """The loss's gradient on each reconstruction, shape (B,N), and the names of what the step showed."""
+    reconstructions, forward = [], ComDefend.hardening_forward
+
+    def keep(*arguments):
+        reconstructions.append(forward(*arguments))
+        return reconstructions[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ComDefend, "hardening_forward", keep)
+        step, _ = steps(data, progress, *QUIET, f"guide={strength}")
+    (slope,) = torch.autograd.grad(step.loss, reconstructions)
+    assert step.loss.item() == pytest.approx(10 ** (-step.shown["psnr_db"].item() / 10), rel=1e-4)
+    return slope.flatten(1), set(step.shown)
+
+
 def test_the_guides_come_in_slowly_after_the_first_stage(data, monkeypatch):
-    (first, *_), train = PhotoTask.stages, data[0]
-    pulls, shown = [], []
-    for progress in (0.0, first.share, (first.share + PhotoTask.grown) / 2, PhotoTask.grown, 1.0):
-        gradients = {}
-        for strength in (0, 4):
-            seen, whole = [], ComDefend.hardening_forward
-            with monkeypatch.context() as patched:
-                patched.setattr(
-                    ComDefend, "hardening_forward", lambda *a, f=whole: seen.append(f(*a)) or seen[0]
-                )
-                step, _ = steps(train, progress, *QUIET, f"guide={strength}")
-            seen[0].retain_grad()
-            step.loss.backward()
-            gradients[strength] = seen[0].grad
-            assert step.loss.item() == pytest.approx(10 ** (-step.shown["psnr_db"].item() / 10), rel=1e-4)
-        shown.append(set(step.shown))
-        own, pull = gradients[0], gradients[4] - gradients[0]
-        pulls.append((pull.flatten(1).norm(dim=1) / own.flatten(1).norm(dim=1)).tolist())
-    assert shown == [{"psnr_db"}] * 2 + [{"psnr_db", "guide", "features"}] * 3
-    for found, wanted in zip(pulls, (0, 0, 2, 4, 4), strict=True):
-        assert found == pytest.approx([wanted] * len(found), rel=1e-3, abs=1e-6)  # as strong at each picture
+    first, half = PhotoTask.stages[0].share, (PhotoTask.stages[0].share + PhotoTask.grown) / 2
+    for progress, wanted in ((0.0, 0), (first, 0), (half, 2), (PhotoTask.grown, 4), (1.0, 4)):
+        own, _ = slope_at_the_reconstruction(data[0], monkeypatch, progress, 0)
+        both, shown = slope_at_the_reconstruction(data[0], monkeypatch, progress, 4)
+        strengths = (both - own).norm(dim=1) / own.norm(dim=1)  # the same at each picture
+        assert strengths.tolist() == pytest.approx([wanted] * len(own), rel=1e-3, abs=1e-6)
+        assert shown == ({"psnr_db", "guide", "features"} if wanted else {"psnr_db"})
 
 
 def test_a_guide_pulls_towards_what_it_sees_of_the_clean_picture(data):
