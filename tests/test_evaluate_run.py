@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchattacks
 from torch import Tensor, nn
 
-from model.attacks import EVALUATION_ATTACKS, _torchattacks
+from model.attacks import EVALUATION_ATTACKS
+from model.attacks.adapters import Adapter
 from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
@@ -31,12 +33,11 @@ def weak_autoattack(patch: pytest.MonkeyPatch) -> None:
     """Two attacks of two steps instead of four of a hundred."""
 
     def build(model: nn.Module, epsilon: float, steps: int, seed: int) -> object:
-        lib = _torchattacks()
-        square = lib.Square(model, eps=epsilon, n_queries=2, seed=seed)
-        return lib.MultiAttack([lib.APGD(model, eps=epsilon, steps=2, seed=seed), square])
+        square = torchattacks.Square(model, eps=epsilon, n_queries=2, seed=seed)
+        return torchattacks.MultiAttack([torchattacks.APGD(model, eps=epsilon, steps=2, seed=seed), square])
 
     for name in ("AutoAttack", "AutoAttack-rand"):
-        patch.setitem(EVALUATION_ATTACKS, name, replace(EVALUATION_ATTACKS[name], build=build))
+        patch.setitem(EVALUATION_ATTACKS, name, replace(EVALUATION_ATTACKS[name], method=Adapter(build)))
 
 
 @pytest.fixture(autouse=True)
