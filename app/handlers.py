@@ -29,8 +29,8 @@ from app.lab import (
 )
 from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, ThreatModel, find_attack
 from model.checkpoint import WeightsError
-from model.classifiers import UnknownClassifierError, find_classifier
 from model.data import central_box
+from model.zoo import UnknownClassifierError, find_classifier
 
 Picture = bytes | str | None
 """What a picture's file holds, which is all that is known of a visitor's; or the path of one of our own."""

@@ -20,11 +20,9 @@ from app.lab import AUTO, Lab, Scenario
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.cards import card_body
-from model.checkpoint import WEIGHTS
-from model.classifiers import CLASSIFIERS
-from model.comdefend import CODECS
 from model.evaluate import REPORTS, published, table
 from model.evaluate.markdown import failed_checks, headline, markdown
+from model.zoo import CLASSIFIERS, CODECS
 
 FIRST = "espresso"
 CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -227,7 +225,7 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
             elem_id="preview",
         ),
     }
-    about = [(f"{name}: {source.about}", name) for name, source in CLASSIFIERS.items()]
+    about = [(f"{name}: {entry.about}", name) for name, entry in CLASSIFIERS.items()]
     inputs = {
         "image": image,
         "classifier": FreeDropdown(
@@ -239,7 +237,7 @@ def _controls(handlers: Handlers) -> tuple[Components, Components]:
         "codec": FreeDropdown(
             [
                 ("Automatic, by the picture's size", AUTO),
-                *((f"{name}: {about}", name) for name, about in CODECS.items()),
+                *((f"{name}: {entry.about}", name) for name, entry in CODECS.items()),
             ],
             value=default.codec,
             label="Codec",
@@ -351,10 +349,10 @@ def _explanations(lab: Lab) -> None:
                 gr.HTML(shape)
         with gr.Column(min_width=300):
             gr.Markdown(f"## Where it fails\n{FAILS}")
-    for name, about in CODECS.items():
-        with gr.Accordion(f"How the codec was trained: {name}, {about}", open=False):
-            gr.HTML(curves.training(WEIGHTS / name))
-            gr.Markdown(card_body(WEIGHTS / name))
+    for name, entry in CODECS.items():
+        with gr.Accordion(f"How the codec was trained: {name}, {entry.about}", open=False):
+            gr.HTML(curves.training(entry.folder))
+            gr.Markdown(card_body(entry.folder))
 
 
 def _reports(reports: dict[str, Any]) -> None:

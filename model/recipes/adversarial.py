@@ -18,6 +18,9 @@ from model.metrics import wilson_interval
 from model.recipes.classifier import config_for, sgd
 from model.recipes.codec import widen
 from model.recipes.task import SettingError, Stage, Step, Task
+from model.zoo import FAITHFUL, pairs
+
+(PAIR,) = pairs()
 
 
 class Seen(NamedTuple):
@@ -226,8 +229,8 @@ class RobustTask(AdversarialTask):
     max_grad_norm = 1.0
     settings = {  # noqa: RUF012 - a ClassVar of the base class
         **AdversarialTask.settings,
-        "start": "cifar10-adversarial",
-        "codec": "comdefend-cifar10",
+        "start": PAIR.twin,
+        "codec": FAITHFUL,
         "fidelity": 0.1,
     }
     """``codec``: the codec at the beginning (name or folder). ``fidelity``: weight of the squared error
@@ -247,7 +250,7 @@ class RobustTask(AdversarialTask):
 
     @classmethod
     def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
-        return (cls.default_out, "cifar10-robust")
+        return (cls.default_out, PAIR.classifier)
 
     def parts(self) -> tuple[Pretrained, ...]:
         return (self.codec, self.classifier)
