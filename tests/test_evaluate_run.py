@@ -522,11 +522,11 @@ def test_a_long_dial_is_looked_at_here_and_there():
 
 def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, monkeypatch):
     """A codec of the paper's shape before large pictures: fewer, but the very same ones."""
-    monkeypatch.setattr("model.evaluate.systems.SMALL", 8)
+    monkeypatch.setattr("model.zoo.SMALL", 8)
     preset = replace(QUICK, epsilons=(4.0, MAIN), attacks=("FGSM", "PGD"), costly_images=3)
     suites = {}
     for small in (True, False):
-        monkeypatch.setattr("model.evaluate.systems.SMALL", 64 if small else 8)
+        monkeypatch.setattr("model.zoo.SMALL", 64 if small else 8)
         assert systems[1].costly is not small
         suites[small] = Suite(systems[:3], coloured, preset, None, Journal(None, {}))
         suites[small].run()
