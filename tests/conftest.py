@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
-from model import checkpoint, classifiers
+from model import checkpoint
 from model.classifiers import ARCHITECTURES, Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
@@ -152,7 +152,7 @@ def record(defence: str, attack: str, right: str, **changes: object) -> Record:
 def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefend) -> Path:
     """What recipes start from, in a folder: tiny codecs, and tiny classifiers of the dataset's classes."""
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
-    for module in (checkpoint, classifiers, classifier_recipe):
+    for module in (checkpoint, classifier_recipe):
         monkeypatch.setattr(module, "WEIGHTS", tmp_path)
     monkeypatch.setattr(PhotoTask, "network", TINY_LIGHT)
     monkeypatch.setattr(SmallTask, "network", TINY_LIGHT)

@@ -179,13 +179,6 @@ def test_a_run_survives_saving(codec, pictures, tmp_path):
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_what_takes_a_gpu_to_train_is_offered_once_it_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
-    assert checkpoint.once_trained({"robust": 1, "other": 2}) == {}
-    (tmp_path / "robust").mkdir()
-    assert checkpoint.once_trained({"robust": 1, "other": 2}) == {"robust": 1}
-
-
 def test_an_optimisers_tensors_lie_in_memory_as_their_parameters(tmp_path):
     """Fused optimisers refuse others; the file has them all contiguous."""
     models = [torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last) for _ in range(2)]

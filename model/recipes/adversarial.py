@@ -1,23 +1,26 @@
 """Training against the attacker: a classifier alone, or a codec and a classifier together."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from model import checkpoint
+from model.attacks.pgd import Descent, Goal, Label, Model, OtherAnswers, ascend, pgd
 from model.checkpoint import Pretrained
 from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
 from model.device import many_graphs, on_gpu
 from model.metrics import wilson_interval
-from model.pgd import Descent, pgd
 from model.recipes.classifier import config_for, sgd
 from model.recipes.codec import widen
 from model.recipes.task import SettingError, Stage, Step, Task
+from model.zoo import FAITHFUL, pairs
+
+(PAIR,) = pairs()
 
 
 class Seen(NamedTuple):
@@ -32,7 +35,7 @@ class Seen(NamedTuple):
 
 
 def perturbed(
-    cost: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, steps: int, generator: torch.Generator
+    model: Model, goal: Goal, x: Tensor, epsilon: float, steps: int, generator: torch.Generator
 ) -> Tensor:
     """Adversarial pictures to train on, shape (B,3,H,W), range [0,1].
 
@@ -41,7 +44,8 @@ def perturbed(
     steps are PGD from a random start, each of a quarter of the radius (Madry et al. 2018).
 
     Args:
-        cost: what is ascended, a scalar of pictures; it may draw no random numbers.
+        model: the attacked system, [0,1] pictures to logits; it may draw no random numbers.
+        goal: what is to rise.
         x: shape (B,3,H,W), range [0,1].
         epsilon: radius of the L-infinity ball in 1/255.
         steps: at least one.
@@ -49,15 +53,9 @@ def perturbed(
     """
     radius, once = epsilon / 255, steps == 1
     noise = torch.empty_like(x).uniform_(-1, 1, generator=generator)
-    now = x + (2 if once else 1) * radius * noise
-    for _ in range(steps):
-        at = now.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(cost(at), at)
-        now = at.detach() + (1 if once else 0.25) * radius * gradient.sign()
-        if not once:
-            now = now.clamp(x - radius, x + radius)
-        now = now.clamp(0, 1)
-    return now
+    start = x + (2 if once else 1) * radius * noise
+    ball, step_size = (math.inf, radius) if once else (radius, 0.25 * radius)
+    return ascend(model, x, goal, Descent(steps), ball, step_size, start=start).adversarial
 
 
 class AdversarialTask(Task):
@@ -162,14 +160,10 @@ class AdversarialTask(Task):
         if self.chosen_settings["beta"]:
             with torch.no_grad():
                 wanted = self.see(x).logits.softmax(1)
-            found = perturbed(
-                lambda at: _divergence(self.see(at).logits, wanted), x, self.epsilon, self.steps, generator
-            )
+            goal: Goal = OtherAnswers(wanted)
         else:
-            found = perturbed(
-                lambda at: nn.functional.cross_entropy(self.see(at).logits, labels, reduction="sum"),
-                x, self.epsilon, self.steps, generator,
-            )  # fmt: skip
+            goal = Label(labels)
+        found = perturbed(lambda at: self.see(at).logits, goal, x, self.epsilon, self.steps, generator)
         self.model.train(training).requires_grad_(True)
         return found
 
@@ -185,7 +179,8 @@ class AdversarialTask(Task):
             of_clean, of_adversarial = seen.logits.chunk(2)
             loss = nn.functional.cross_entropy(of_clean if beta else of_adversarial, labels)
             if beta:
-                loss = loss + beta * _divergence(of_adversarial, of_clean.softmax(1)) / len(x)
+                divergences = OtherAnswers(of_clean.softmax(1)).losses(of_adversarial)  # (B,)
+                loss = loss + beta * divergences.sum() / len(x)
             clean, turned = seen.features.chunk(2)
             loss = loss + matching * (1 - nn.functional.cosine_similarity(clean, turned)).mean()
         loss = loss + self.faithful(seen.x_hat, x)
@@ -234,8 +229,8 @@ class RobustTask(AdversarialTask):
     max_grad_norm = 1.0
     settings = {  # noqa: RUF012 - a ClassVar of the base class
         **AdversarialTask.settings,
-        "start": "cifar10-adversarial",
-        "codec": "comdefend-cifar10",
+        "start": PAIR.twin,
+        "codec": FAITHFUL,
         "fidelity": 0.1,
     }
     """``codec``: the codec at the beginning (name or folder). ``fidelity``: weight of the squared error
@@ -255,7 +250,7 @@ class RobustTask(AdversarialTask):
 
     @classmethod
     def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
-        return (cls.default_out, "cifar10-robust")
+        return (cls.default_out, PAIR.classifier)
 
     def parts(self) -> tuple[Pretrained, ...]:
         return (self.codec, self.classifier)
@@ -287,8 +282,3 @@ class RobustTask(AdversarialTask):
 
     def finish(self, data: ImageSet) -> None:
         self.codec.measure_surrogate(to_float(data.every(100).images))
-
-
-def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of answers from the wanted probabilities, (B,classes), summed, in nats."""
-    return nn.functional.kl_div(logits.log_softmax(1), wanted, reduction="sum")

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from model.classifiers import Classifier, load_classifier
-from model.comdefend import PHOTO, ComDefend
+from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import Means
 from model.recipes.light import PhotoTask, noisy
 from model.recipes.task import SettingError, Stage, Step, Task
+from model.zoo import PHOTO, default_classifier
 
 
 class AnswersTask(Task):
@@ -33,7 +34,7 @@ class AnswersTask(Task):
     decay = 0.999
     stages = (Stage(1.0, 224),)
     settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "classifier": "imagenet",
+        "classifier": default_classifier("photographs"),
         "codec": PHOTO,
         "strongest": 0.1,
     }

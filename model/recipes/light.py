@@ -52,8 +52,8 @@ class LightTask(CodecTask):
         "weakest": 0.05,
         "strongest": 0.15,
         "guides": "",
-        "guide": 15.0,
-        "features": 200.0,
+        "guide": 50.0,
+        "features": 1000.0,
         "guide_noise": 0.06,
         "dropout": 0.2,
     }

@@ -14,6 +14,7 @@ from model.data import ImageSet, random_crops, to_float
 from model.metrics import Means, psnr, ssim
 from model.recipes.codec import CodecTask, widen
 from model.recipes.task import SettingError, Stage, Step
+from model.zoo import FAITHFUL
 
 
 def _blurred(white: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class PurifyTask(CodecTask):
     max_grad_norm = 1.0
     stages = (Stage(1.0, 32),)
     settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "start": "comdefend-cifar10",
+        "start": FAITHFUL,
         "weakest": 0.1,
         "strongest": 0.2,
         "shapes": "white",
