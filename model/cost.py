@@ -25,13 +25,13 @@ from model.device import DeviceError, choose_device, device_name, fast_math
 from model.recipes import TASKS, Recipe
 from model.train.loop import Run, train_step
 
-MEASURED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "codec": ("codec", ()),
-    "purifying codec": ("purify", ()),
-    "ResNet-9": ("classifier", ("arch=resnet9",)),
-    "ResNet-50": ("classifier", ("arch=resnet50",)),
-    "ResNet-18, adversarial": ("adversarial", ("arch=preact-resnet18",)),
-    "codec and ResNet-18, adversarial": ("robust", ("start=", "arch=preact-resnet18")),
+MEASURED: dict[str, tuple[str, dict[str, Any]]] = {
+    "codec": ("codec", {}),
+    "purifying codec": ("purify", {}),
+    "ResNet-9": ("classifier", {"arch": "resnet9"}),
+    "ResNet-50": ("classifier", {"arch": "resnet50"}),
+    "ResNet-18, adversarial": ("adversarial", {"arch": "preact-resnet18"}),
+    "codec and ResNet-18, adversarial": ("robust", {"start": "", "arch": "preact-resnet18"}),
 }
 """What is measured, by a name for the table: the recipe and its settings."""
 CLASSES = tuple(f"class {n}" for n in range(10))
@@ -90,16 +90,18 @@ def matrix_rate(device: torch.device, size: Size) -> float:
     return 2 * size.matrix**3 / seconds(lambda: a @ b, size, device)
 
 
-def new_run(name: str, settings: tuple[str, ...], data: ImageSet, batch: int, compiled: bool) -> Run:
+def new_run(name: str, settings: dict[str, Any], data: ImageSet, batch: int, compiled: bool) -> Run:
     """A run of a recipe on made-up pictures, as ``--train`` makes it."""
     device = data.images.device
     kind = TASKS[name]
-    settings += ("held_out=1",) * ("held_out" in kind.settings)
+    if hasattr(kind.settings, "held_out"):
+        settings = {**settings, "held_out": 1}
+    chosen = kind.chosen(**settings)
     recipe = Recipe(
         task=name, batch_size=batch, micro_batches=1, learning_rate=1e-5, epochs=1.0, max_minutes=None,
-        seed=0, precision="bfloat16", data="random", settings=kind.spelled_out(settings),
+        seed=0, precision="bfloat16", data="random", settings=chosen.to_dict(),
     )  # fmt: skip
-    task = kind(data, recipe.settings)
+    task = kind(data, chosen)
     task.model.to(memory_format=torch.channels_last).to(device).train()
     if compiled:
         task.compile()

@@ -254,3 +254,9 @@ def random_crops(images: Tensor, size: int, generator: torch.Generator, padding:
     which = torch.arange(batch, device=device)[:, None, None]
     crops = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
     return crops.permute(0, 3, 1, 2)
+
+
+def central_crop(images: Tensor, side: int) -> Tensor:
+    """The middle of square pictures (B,C,S,S), shape (B,C,side,side); all of smaller ones."""
+    edge = max(0, images.shape[-1] - side) // 2
+    return images[..., edge : edge + side, edge : edge + side]

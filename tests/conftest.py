@@ -156,9 +156,9 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefe
         monkeypatch.setattr(module, "WEIGHTS", tmp_path)
     monkeypatch.setattr(PhotoTask, "network", TINY_LIGHT)
     monkeypatch.setattr(SmallTask, "network", TINY_LIGHT)
-    monkeypatch.setitem(PhotoTask.settings, "guides", "cifar10,cifar10-preact")
-    monkeypatch.setitem(AnswersTask.settings, "classifier", "cifar10")
-    monkeypatch.setitem(AnswersTask.settings, "codec", "comdefend-cifar10-purify")
+    monkeypatch.setattr(PhotoTask, "settings", PhotoTask.chosen(guides="cifar10,cifar10-preact"))
+    answers = AnswersTask.chosen(start="cifar10", codec="comdefend-cifar10-purify")
+    monkeypatch.setattr(AnswersTask, "settings", answers)
     for name in ("comdefend-cifar10", "comdefend-cifar10-purify"):
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)

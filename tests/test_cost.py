@@ -24,8 +24,8 @@ def test_a_rate_is_operations_over_seconds():
 
 
 BOTH = {
-    "small codec": ("codec", ("com=4,12", "rec=4,3")),
-    "both": ("robust", ("start=", "arch=tiny")),
+    "small codec": ("codec", {"com": (4, 12), "rec": (4, 3)}),
+    "both": ("robust", {"start": "", "arch": "tiny"}),
 }
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from model import ComDefend, checkpoint, recipes, train
 from model.classifiers import Classifier
 from model.data import load_split
+from model.recipes.settings import spelled_out
 from model.train import command, loop
 from tests.conftest import ROOT, script
 
@@ -24,8 +25,7 @@ main = script().main
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
-    monkeypatch.setitem(recipes.CodecTask.settings, "com", "8,12")
-    monkeypatch.setitem(recipes.CodecTask.settings, "rec", "8,3")
+    monkeypatch.setattr(recipes.CodecTask, "settings", recipes.CodecTask.chosen(com="8,12", rec="8,3"))
     monkeypatch.setattr(command, "REPOSITORY", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
@@ -110,45 +110,47 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
 
 def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny_weights, capsys):
     out = tmp_path / "p"
-    chosen = ("--set", "dropout=0.1", "--set", "guide=0.5")
-    settings = recipes.PurifyTask.spelled_out(["dropout=0.1", "guide=0.5"])
-    assert {"dropout=0.1", "guide=0.5", "guide_noise=0.1"} <= set(settings)  # the last is the recipe's own
+    chosen = ("--dropout", "0.1", "--guide", "0.5")
+    settings = recipes.PurifyTask.chosen(dropout=0.1, guide=0.5).to_dict()
+    assert settings["guide_noise"] == 0.1  # the recipe's own
     assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.01", *chosen, what="purify")) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "p" / "checkpoint.safetensors")
-    assert state["recipe"]["settings"] == list(settings)
+    assert state["recipe"]["settings"] == settings
     again = options(dataset, out, "--resume", "--stop-after", "0.01", what="purify")
     assert main(again) == 0
-    assert main([*again, "--set", "dropout=1"]) == 1
-    assert f"settings is {settings}" in capsys.readouterr().err
+    assert main([*again, "--dropout", "1"]) == 1
+    assert "dropout is 0.1 in" in capsys.readouterr().err
     assert main([*again, *chosen]) == 0
 
 
 def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny_weights, capsys):
-    assert main(options(dataset, tmp_path / "p", "--set", "salt=1", what="purify")) == 1
-    assert "the recipe 'purify' has no setting 'salt=1'; it has: start" in capsys.readouterr().err
+    assert main(options(dataset, tmp_path / "p", "--held-out", "1", what="purify")) == 1
+    assert "error: the recipe 'purify' has no setting 'held_out'; it has: weakest" in capsys.readouterr().err
 
 
 def test_arch_is_for_classifiers_and_names_one_that_is_trained_here(dataset, tmp_path, tiny_weights, capsys):
     assert main(options(dataset, tmp_path / "c", "--arch", "vgg", what="classifier")) == 1
-    assert "error: arch must be resnet9 or preact-resnet20 or resnet50, got 'vgg'" in capsys.readouterr().err
+    assert (
+        "error: arch must be one of resnet9, preact-resnet20, resnet50, got 'vgg'" in capsys.readouterr().err
+    )
     assert main(options(dataset, tmp_path / "c", "--arch", "resnet9", what="purify")) == 1
-    assert "'purify' has no setting 'arch=resnet9'" in capsys.readouterr().err
+    assert "'purify' has no setting 'arch'" in capsys.readouterr().err
 
 
 def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, tmp_path, tiny_weights):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert main(options(dataset, first, "--epochs", "1", "--set", "dropout=0.1", what="purify")) == 0
-    more = ("--epochs", "2", "--set", f"start={first}")
+    assert main(options(dataset, first, "--epochs", "1", "--dropout", "0.1", what="purify")) == 0
+    more = ("--epochs", "2", "--start", str(first))
     assert main(options(dataset, second, *more, what="purify")) == 0
     records = [json.loads((out / "history.json").read_text()) for out in (first, second)]
-    settings = recipes.PurifyTask.spelled_out(["dropout=0.1"])
-    assert records[0]["recipe"]["settings"] == list(settings)
+    settings = recipes.PurifyTask.chosen(dropout=0.1).to_dict()
+    assert records[0]["recipe"]["settings"] == settings
     assert {"agreement", "clean_agreement", "psnr_db", "ssim"} == set(records[0]["test"])
     assert records[1]["before"] == records[0]
-    assert f"Settings: {', '.join(settings)}\n" in (first / "README.md").read_text()
+    assert f"Settings: {', '.join(spelled_out(settings))}\n" in (first / "README.md").read_text()
     card = (second / "README.md").read_text()
     assert f"start={first}, strongest=" in card
-    before = f"4 steps in {records[0]['minutes']:g} minutes; settings: {', '.join(settings)}; "
+    before = f"4 steps in {records[0]['minutes']:g} minutes; settings: {', '.join(spelled_out(settings))}; "
     assert f"Before that: {before}`{records[0]['command']}`" in card
     ComDefend.from_pretrained(second)
 
@@ -158,26 +160,18 @@ def test_a_resumed_run_remembers_the_run_before_when_it_has_taken_its_place(data
     record = out / "history.json"
     assert main(options(dataset, out, "--epochs", "1", what="purify")) == 0
     first = json.loads(record.read_text())
-    more = ("--epochs", "2", "--set", f"start={out}", "--force")
+    more = ("--epochs", "2", "--start", str(out), "--force")
     assert main(options(dataset, out, *more, what="purify")) == 0
     assert main(options(dataset, out, "--resume", "--force", what="purify")) == 0
     assert json.loads(record.read_text())["before"] == first
 
 
-@pytest.mark.parametrize(
-    ("what", "more"), [("classifier", ["--on-reconstructions"]), ("classifier-on-reconstructions", [])]
-)
-def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights, what, more):
+def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights):
     out = tmp_path / "tuned"
-    assert main(options(dataset, out, "--epochs", "1", *more, what=what)) == 0
+    assert main(options(dataset, out, "--epochs", "1", what="classifier-on-reconstructions")) == 0
     record = json.loads((out / "history.json").read_text())
     assert record["recipe"]["task"] == "classifier-on-reconstructions"
     assert Classifier.from_pretrained(out).config.arch == "tiny"
-
-
-def test_only_classifiers_are_tuned_on_reconstructions(dataset, tmp_path, capsys):
-    assert main(options(dataset, tmp_path / "c", "--on-reconstructions")) == 1
-    assert "--on-reconstructions is for --train classifier" in capsys.readouterr().err
 
 
 def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
@@ -414,7 +408,9 @@ def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
 def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
     """By a twentieth of the way, 50 / 1000 steps, from where training began."""
     data = load_split(dataset, "train")
-    run = new_run(recipes.AdversarialTask(data, ["arch=tiny"]), 1000, learning_rate=1.0)
+    run = new_run(
+        recipes.AdversarialTask(data, recipes.AdversarialTask.chosen(arch="tiny")), 1000, learning_rate=1.0
+    )
     weight = run.task.model.net[0].weight
     wanted = weight.detach().clone()
     for run.step in range(100, 104):
