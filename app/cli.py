@@ -48,13 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    from model import train
+    from model import files, train
 
     parser = build_parser()
     args = parser.parse_args(argv)
     command = shlex.join(["python", "app.py", *argv])
     if args.train:
-        return train.main(args, command)
+        return train.main(args, command, files.REPOSITORY)
     if given := train.given_settings(args):
         parser.error(f"{train.option(next(iter(given)))} is a setting of a recipe: name one with --train")
     if args.evaluate:
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return evaluate.main(args, command)
     if args.benchmark == "compute":
-        from model import cost
+        from model.train import cost
 
         return cost.main(args.device, args.compile)
     if args.benchmark:
@@ -81,9 +81,9 @@ def serve(args: argparse.Namespace) -> int:
     from app.page.build import build_demo, launch_options
     from app.page.layout import example_pictures
     from app.settings import Settings
-    from model.checkpoint import WeightsError
     from model.comdefend import CODECS
     from model.device import DeviceError
+    from model.files import WeightsError
 
     try:
         settings = Settings.collect(args.host, args.port, args.device, args.share)

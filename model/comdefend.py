@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from model import ops
-from model.checkpoint import Pretrained, once_trained
 from model.config import CodecConfig
+from model.pretrained import Pretrained, once_trained
 from model.tiling import tiled
 
 

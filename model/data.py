@@ -14,6 +14,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from model import files
+
 Split = Literal["train", "test"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -186,10 +188,8 @@ def central_square(picture: Image.Image, size: int, crop: float = 1.0) -> Image.
 def _load_cifar10(split: Split) -> ImageSet:
     from torchvision.datasets import CIFAR10
 
-    from model.checkpoint import REPOSITORY
-
     try:
-        dataset = CIFAR10(str(REPOSITORY / "data"), train=split == "train", download=True)
+        dataset = CIFAR10(str(files.REPOSITORY / "data"), train=split == "train", download=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"CIFAR-10 could not be downloaded ({error}); name a folder with --data") from error
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # (N,3,32,32)

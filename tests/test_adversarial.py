@@ -8,13 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model import ComDefend, recipes
+from model import ComDefend, files, recipes
 from model.classifiers import Classifier, DefendedClassifier
 from model.data import ImageSet, load_split, random_crops, to_float
 from model.recipes import AdversarialTask, RobustTask, SettingError
 from model.recipes.adversarial import perturbed
-from model.train import command, loop
+from model.train import loop
+from model.train import run as run_module
 from tests.conftest import script
+from tests.test_train import train_by
 
 main = script().main
 
@@ -26,7 +28,7 @@ def data(dataset) -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path, tiny_weights):
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(AdversarialTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(AdversarialTask, "judge", recipes.adversarial.Descent(2, random_start=True))
 
@@ -183,8 +185,7 @@ def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
         assert "not stopped by it" not in card
 
 
-def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "weights")
+def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path):
     found = options(dataset, tmp_path, "--epochs", "1")
     place = found.index("--out")
     assert main(found[:place] + found[place + 2 :]) == 0
@@ -197,36 +198,36 @@ def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_
 
 def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, monkeypatch):
     """Held-out scores of 0.6, 0.9, 0.7, ...: the second epoch's averaged weights are the result."""
-    scores, seen = iter((0.6, 0.9, 0.7, 0.8)), []
-    evaluate = loop.evaluate
+    scores, scored, now = iter((0.6, 0.9, 0.7, 0.8)), [], 0.0
+    evaluate = run_module.evaluate
 
     def scripted(task, model, pictures):
         if len(pictures) != 8:
             return evaluate(task, model, pictures)
-        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        scored.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return {"accuracy": 1.0, "robust_accuracy": next(scores)}
 
-    monkeypatch.setattr(loop, "evaluate", scripted)
-    step, stopped = loop.train_step, []
+    monkeypatch.setattr(run_module, "evaluate", scripted)
+    step = loop.train_step
 
-    def stopping_step(run, *args):
-        if run.step == 9 and not stopped:  # in the third epoch of three steps
-            stopped.append(True)
-            command.time.monotonic = lambda: 1e12
+    def slow_step(run, *args):
+        nonlocal now
+        if run.step == 9:  # in the third epoch of three steps
+            now = 3601.0
         return step(run, *args)
 
     out = tmp_path / "a"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_step", stopping_step)
-        patch.setattr(command.time, "monotonic", command.time.monotonic)
-        assert main(options(dataset, out, "--epochs", "4", "--stop-after", "60", what="adversarial")) == 0
-    assert stopped
+        patch.setattr(loop, "train_step", slow_step)
+        given = options(dataset, out, "--epochs", "4", "--stop-after", "60", what="adversarial")
+        assert train_by(lambda: now, given) == 0
+    assert now == 3601
     assert not out.exists()
     assert main(options(dataset, out, "--resume", what="adversarial")) == 0
-    assert len(seen) == 4
+    assert len(scored) == 4
     kept = load_file(out / "model.safetensors")
-    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in kept.items())
-    assert not torch.equal(kept["net.0.weight"], seen[3]["net.0.weight"])
+    assert all(torch.equal(tensor, scored[1][name]) for name, tensor in kept.items())
+    assert not torch.equal(kept["net.0.weight"], scored[3]["net.0.weight"])
 
 
 def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkeypatch):

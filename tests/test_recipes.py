@@ -23,11 +23,11 @@ from model.recipes import (
     RobustTask,
     SettingError,
     Step,
-    learning_rate_factor,
     stage_at,
 )
 from model.recipes import purify as purify_module
 from model.recipes.settings import as_text
+from model.train.schedule import learning_rate_factor
 from tests.conftest import ROOT, TINY_CODEC
 
 

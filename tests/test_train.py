@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from model import ComDefend, checkpoint, recipes, train
+from app import cli
+from model import ComDefend, files, recipes, train
 from model.classifiers import Classifier
 from model.data import load_split
 from model.recipes.settings import spelled_out
-from model.train import command, loop
-from tests.conftest import ROOT, script
+from model.train import checkpoint, command, loop, plan
+from model.train.run import Run, moving_average
+from model.train.schedule import Batches, mixed_seed
+from tests.conftest import ROOT, script, ticking
 
 main = script().main
 
@@ -26,7 +31,7 @@ main = script().main
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
     monkeypatch.setattr(recipes.CodecTask, "settings", recipes.CodecTask.chosen(com="8,12", rec="8,3"))
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
@@ -37,7 +42,14 @@ def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[s
             "--device", "cpu", *more]  # fmt: skip
 
 
-def new_run(task: recipes.Task, total_steps: int, **recipe: object) -> loop.Run:
+def train_by(clock: Callable[[], float], given: list[str]) -> int:
+    """What the command line does, by another clock."""
+    return train.main(cli.build_parser().parse_args(given), "by another clock", files.REPOSITORY, clock)
+
+
+def new_run(
+    task: recipes.Task, total_steps: int, clock: Callable[[], float] = time.perf_counter, **recipe: object
+) -> Run:
     """A run of one process on a CPU that saves nothing."""
     given = recipes.Recipe(
         **{
@@ -45,9 +57,9 @@ def new_run(task: recipes.Task, total_steps: int, **recipe: object) -> loop.Run:
             "max_minutes": 1.0, "seed": 0, "precision": "float32", "data": "d", **recipe,
         }
     )  # fmt: skip
-    return loop.Run(
+    return Run(
         task, task.optimizer(1e-3), given, Path("nowhere"), torch.device("cpu"), Accelerator(cpu=True),
-        total_steps, "", {},
+        total_steps, "", {}, clock=clock, started=clock(),
     )  # fmt: skip
 
 
@@ -113,14 +125,15 @@ def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny
     chosen = ("--dropout", "0.1", "--guide", "0.5")
     settings = recipes.PurifyTask.chosen(dropout=0.1, guide=0.5).to_dict()
     assert settings["guide_noise"] == 0.1  # the recipe's own
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.01", *chosen, what="purify")) == 0
+    given = options(dataset, out, "--epochs", "500", "--stop-after", "1", *chosen, what="purify")
+    assert train_by(ticking(20), given) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "p" / "checkpoint.safetensors")
     assert state["recipe"]["settings"] == settings
-    again = options(dataset, out, "--resume", "--stop-after", "0.01", what="purify")
-    assert main(again) == 0
+    again = options(dataset, out, "--resume", "--stop-after", "1", what="purify")
+    assert train_by(ticking(20), again) == 0
     assert main([*again, "--dropout", "1"]) == 1
     assert "dropout is 0.1 in" in capsys.readouterr().err
-    assert main([*again, *chosen]) == 0
+    assert train_by(ticking(20), [*again, *chosen]) == 0
 
 
 def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny_weights, capsys):
@@ -176,22 +189,21 @@ def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_we
 
 def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.03")) == 0
+    # The clock is looked at when the run begins, when it is made, and after each step.
+    assert train_by(ticking(10), options(dataset, out, "--epochs", "500", "--stop-after", "0.5")) == 0
     assert "--resume goes on" in capsys.readouterr().out
     path = tmp_path / "runs" / "c" / "checkpoint.safetensors"
     first = checkpoint.read_run_state(path)
-    assert 0 < first["step"] < 2000 == first["total_steps"]
-    assert main(options(dataset, out, "--resume", "--stop-after", "0.03")) == 0
+    assert (first["step"], first["total_steps"], first["seconds"]) == (2, 2000, 40)
+    assert train_by(ticking(10), options(dataset, out, "--resume", "--stop-after", "0.2")) == 0
     second = checkpoint.read_run_state(path)
-    assert first["step"] < second["step"]
-    assert second["total_steps"] == 2000
-    assert second["seconds"] > first["seconds"]
+    assert (second["step"], second["total_steps"], second["seconds"]) == (3, 2000, 70)
     assert not out.exists()
 
 
 def test_weights_may_go_to_the_folder_of_the_run_itself(dataset, tmp_path, capsys):
     out = tmp_path / "runs" / "c"
-    assert main(options(dataset, out, "--epochs", "30", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "30", "--stop-after", "1")) == 0
     assert "--resume goes on" in capsys.readouterr().out
     assert main(options(dataset, out, "--resume")) == 0
     ComDefend.from_pretrained(out)
@@ -208,10 +220,10 @@ def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
 
 def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, monkeypatch):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1")) == 0
     to_dict = recipes.Recipe.to_dict
     monkeypatch.setattr(recipes.Recipe, "to_dict", lambda self: {"old": 1, **to_dict(self)})
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1")) == 0
     assert main(options(dataset, out, "--resume")) == 1
     assert (
         "holds a run of another version of this program: unknown entries ['old']" in capsys.readouterr().err
@@ -220,7 +232,7 @@ def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, mon
 
 def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--max-minutes", "0.1", "--stop-after", "0.04")) == 0
+    assert train_by(ticking(1), options(dataset, out, "--max-minutes", "2", "--stop-after", "1")) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "c" / "checkpoint.safetensors")
     assert 0 < state["step"] < state["total_steps"]
 
@@ -230,7 +242,7 @@ def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "plan_steps", fail)
     assert main(options(dataset, out, "--resume")) == 0
     record = json.loads((out / "history.json").read_text())
-    assert record["recipe"]["max_minutes"] == 0.1
+    assert record["recipe"]["max_minutes"] == 2
     assert record["steps"] == state["total_steps"]
 
 
@@ -250,20 +262,19 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
         now += 1.0
         return {}
 
-    monkeypatch.setattr(loop, "train_step", step)
-    monkeypatch.setattr(loop, "evaluate", test)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
-    batches = loop.Batches(len(data), 8, 0)  # 4 steps an epoch
+    monkeypatch.setattr(plan, "train_step", step)
+    monkeypatch.setattr(plan, "evaluate", test)
+    batches = Batches(len(data), 8, 0)  # 4 steps an epoch
     planning = 8 * 0.01 + 8 * 0.04 + 2 * 1.0  # the first test only warms up
     per_step = 0.8 * 0.01 + 0.2 * 0.04 + 1.0 / 4
     wanted = int((600 - planning - 2 * 1.0) / per_step)
-    found = loop.plan_steps(new_run(task, 1000), batches, data, data, 10.0)
+    found = plan.plan_steps(new_run(task, 1000, lambda: now), batches, data, data, 10.0)
     assert found == pytest.approx(wanted, abs=1)
 
 
 def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
     timed, plain = tmp_path / "timed", tmp_path / "plain"
-    assert main(options(dataset, timed, "--max-minutes", "0.05")) == 0
+    assert train_by(ticking(1), options(dataset, timed, "--max-minutes", "2")) == 0
     steps = json.loads((timed / "history.json").read_text())["steps"]
     assert main(options(dataset, plain, "--epochs", str(steps / 4))) == 0
     one, other = (load_file(folder / "model.safetensors") for folder in (timed, plain))
@@ -327,7 +338,7 @@ def test_what_cannot_be_done_is_one_sentence(dataset, tmp_path, capsys, more, me
 
 def test_a_run_goes_on_only_with_its_own_data_and_folder(dataset, tmp_path, capsys):
     out = tmp_path / "c"
-    main(options(dataset, out, "--epochs", "500", "--stop-after", "0.02"))
+    train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1"))
     other = tmp_path / "other"
     shutil.copytree(dataset, other)
     (other / "train" / "red" / "0.png").unlink()
@@ -388,13 +399,13 @@ def test_impossible_options_are_refused(dataset, tmp_path, option):
 
 
 def test_every_epoch_sees_every_picture_once():
-    batches = loop.Batches(count=103, size=10, seed=4)
+    batches = Batches(count=103, size=10, seed=4)
     first, second = batches.order(0), batches.order(1)
     assert first.shape == (10, 10)
     assert len(set(first.flatten().tolist())) == 100
     assert not torch.equal(first, second)
-    assert torch.equal(first, loop.Batches(103, 10, 4).order(0))
-    assert loop.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
+    assert torch.equal(first, Batches(103, 10, 4).order(0))
+    assert Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
 
 
 def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
@@ -423,9 +434,9 @@ def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
 
 def test_the_average_has_batch_norms_statistics_and_counters(dataset):
     model = torch.nn.BatchNorm1d(1)
-    average = loop.Average(model, 0.75)
+    average = moving_average(model, 0.75, total_steps=1000)
     model(torch.tensor([[8.0], [12.0]]))
-    average.follow(model)
+    average.update(model)
     assert model.running_mean.item() == pytest.approx(1.0)
     assert average.module.running_mean.item() == pytest.approx(0.25)
     assert average.module.num_batches_tracked == model.num_batches_tracked == 1
@@ -443,7 +454,7 @@ def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weigh
     run.step = 100
     wanted = []
     for number, part in enumerate(torch.arange(8).chunk(2)):
-        generator = torch.Generator().manual_seed(loop._mix(0, 1, 100, *[number] * number))
+        generator = torch.Generator().manual_seed(mixed_seed(0, 1, 100, *[number] * number))
         run.task.step(data.images[part], data.labels[part], 0.1, generator).loss.backward()
     wanted = [parameter.grad / 2 for parameter in run.task.model.parameters()]
     norm = torch.stack([gradient.norm() for gradient in wanted]).norm()

@@ -9,7 +9,7 @@ from model.recipes.codec import CodecTask
 from model.recipes.light import LightTask, PhotoTask, SmallTask
 from model.recipes.purify import PurifyTask
 from model.recipes.settings import SettingError, Settings
-from model.recipes.task import Recipe, Stage, Step, Task, learning_rate_factor, stage_at
+from model.recipes.task import Recipe, Stage, Step, Task, stage_at
 
 TASKS: dict[str, type[Task[Any]]] = {
     kind.name: kind
@@ -44,6 +44,5 @@ __all__ = [
     "Stage",
     "Step",
     "Task",
-    "learning_rate_factor",
     "stage_at",
 ]

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from model import checkpoint
-from model.checkpoint import Pretrained
-from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
+from model import pretrained
+from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
 from model.device import many_graphs, on_gpu
 from model.metrics import wilson_interval
+from model.networks import ARCHITECTURES
 from model.pgd import Descent, pgd
+from model.pretrained import Pretrained
 from model.recipes.classifier import DECAY, config_for, sgd
 from model.recipes.codec import widen
 from model.recipes.settings import WEIGHT, Range, SettingError, Settings, setting
@@ -74,10 +75,7 @@ class AdversarialSettings(Settings):
         0.0, "weight of the divergence of TRADES; 0: cross-entropy on adversarial pictures", WEIGHT
     )
     matching: float = setting(
-        0.0,
-        "weight of how far features of adversarial pictures turn away from those of clean ones (one minus "
-        "the cosine)",
-        WEIGHT,
+        0.0, "weight of the angle (1 - cosine) between features of clean and adversarial pictures", WEIGHT
     )
     decay: float = setting(0.999, "decay of the moving average of the weights, at most; 0: none", DECAY)
     held_out: int = setting(1000, "training pictures on which the best epoch is chosen", Range(1))
@@ -131,7 +129,7 @@ class AdversarialTask(Task[AdversarialSettings]):
         classifier = Classifier.from_pretrained(name)
         if classifier.classes != data.classes:
             raise SettingError(f"{name} knows other classes than the data has")
-        self.before = checkpoint.read_record(name)
+        self.before = pretrained.read_record(name)
         return classifier
 
     def floor(self) -> float:

@@ -8,7 +8,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import WEIGHTS
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
@@ -21,7 +20,7 @@ from model.recipes.task import Stage, Step, Task
 
 @dataclass(frozen=True)
 class Trained:
-    """How one of :data:`model.classifiers.ARCHITECTURES` is trained."""
+    """How one of :data:`model.networks.ARCHITECTURES` is trained."""
 
     folder: str
     """Where its weights lie, under ``weights/``."""
@@ -171,10 +170,10 @@ class ReconstructionsTask(ClassifierTask):
     def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
         super().__init__(data, settings)
         (folder,) = ClassifierTask.folders(self.settings)
-        trained = Classifier.from_pretrained(WEIGHTS / folder)
+        trained = Classifier.from_pretrained(folder)
         if trained.classes == data.classes:
             self.model = trained
-        codec = ComDefend.from_pretrained(WEIGHTS / self.codec_name).requires_grad_(False)
+        codec = ComDefend.from_pretrained(self.codec_name).requires_grad_(False)
         self.codec = codec.to(memory_format=torch.channels_last)
 
     def shown(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model import checkpoint
+from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import CodecConfig
@@ -116,7 +116,7 @@ class PurifyTask(AnyCodecTask[PurifySettings]):
         self.settings = settings or self.chosen()
         starts = self.settings.start
         if starts:
-            self.before = checkpoint.read_record(starts[-1])
+            self.before = pretrained.read_record(starts[-1])
         codecs = [ComDefend.from_pretrained(name) for name in starts] or [ComDefend(CodecConfig())]
         x = to_float(data.every(200).images)
         for each in codecs:

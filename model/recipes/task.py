@@ -1,6 +1,5 @@
 """What every kind of training has: a recipe, stages, and a task with its loss, defaults and score."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -10,10 +9,10 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import Pretrained
 from model.config import Config
 from model.data import ImageSet, load_split
 from model.device import many_graphs
+from model.pretrained import Pretrained
 from model.recipes.settings import SettingError, Settings
 
 
@@ -169,8 +168,3 @@ def stage_at(stages: Iterable[Stage], progress: float) -> Stage:
         if progress < end - 1e-9:
             return stage
     return stage
-
-
-def learning_rate_factor(progress: float, warmup: float = 0.03) -> float:
-    """Linear warm-up, then half a cosine down to zero; ``progress`` in [0,1)."""
-    return min(1.0, progress / warmup) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from model import checkpoint
-from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
 from model.config import ConfigError
 from model.data import DataError, ImageSet
 from model.device import (
@@ -22,11 +20,17 @@ from model.device import (
     keep_memory,
     training_precision,
 )
+from model.files import WeightsError
 from model.recipes import TASKS, Recipe, SettingError, Task
 from model.recipes.settings import as_text
+from model.train import checkpoint
 from model.train.install import EXIT_KEPT_OLD, check_out, install, places
-from model.train.loop import Batches, Interrupts, Run, TrainingError, fit, plan_steps
+from model.train.interrupts import Interrupts
+from model.train.loop import fit
 from model.train.options import given_settings
+from model.train.plan import plan_steps
+from model.train.run import Clock, Run, TrainingError, prepared
+from model.train.schedule import Batches
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -40,10 +44,17 @@ OTHERS = {
 """What is said of a run whose identity is another one."""
 
 
-def main(args: argparse.Namespace, command: str) -> int:
-    """Train what ``args.train`` names; the exit status."""
+def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = time.perf_counter) -> int:
+    """Train what ``args.train`` names; the exit status.
+
+    Args:
+        args: of :func:`model.train.add_arguments`, ``train`` and ``device``.
+        command: what the user typed, for the record.
+        place: the folder that has ``weights/`` and ``runs/``, or gets them.
+        clock: tells seconds.
+    """
     try:
-        return _train(args, command)
+        return _train(args, command, place, clock)
     except (TrainingError, SettingError, DataError, DeviceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -62,6 +73,7 @@ class Sitting:
     """What a resumed run must have in common with its beginning, besides the recipe."""
     device: torch.device
     accelerator: "Accelerator"
+    clock: Clock
     started: float
 
     def run(self, task: Task[Any], recipe: Recipe, total_steps: int, command: str) -> Run:
@@ -69,15 +81,15 @@ class Sitting:
         optimizer = task.optimizer(recipe.learning_rate)
         return Run(
             task, optimizer, recipe, self.path, self.device, self.accelerator, total_steps, command,
-            self.identity, started=self.started,
+            self.identity, clock=self.clock, started=self.started,
         )  # fmt: skip
 
 
-def _train(args: argparse.Namespace, command: str) -> int:
+def _train(args: argparse.Namespace, command: str, place: Path, clock: Clock) -> int:
     # Imported when used: it takes a second, and whoever only serves the page does without it.
     from accelerate import Accelerator
 
-    started = time.monotonic()
+    started = clock()
     on_cpu = args.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
     # Of several processes each has a device of its own.
@@ -87,9 +99,9 @@ def _train(args: argparse.Namespace, command: str) -> int:
     kind = TASKS[args.train]
     given = given_settings(args)
     names = kind.folders(kind.chosen(**given))
-    base = args.out or (WEIGHTS / names[0] if len(names) == 1 else WEIGHTS)
+    base = args.out or (place / "weights" / names[0] if len(names) == 1 else place / "weights")
     outs = places(base.resolve(), names)
-    path = REPOSITORY / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
+    path = place / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
     check_out(outs, path.parent)
     with accelerator.main_process_first():  # it may have to download them
         train, test = kind.load(args.data)
@@ -99,7 +111,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     train, test = train.to(device), test.every(kind.test_images).to(device)
 
     with Interrupts() as interrupts:
-        sitting = Sitting(args, kind, train, path, identity, device, accelerator, started)
+        sitting = Sitting(args, kind, train, path, identity, device, accelerator, clock, started)
         run = _resumed(sitting) if args.resume else _begun(sitting, command, test)
         rest, held_out = train.split_off(run.task.held_out)
         watched = held_out if run.task.held_out else test.every(kind.watched_images)
@@ -137,7 +149,7 @@ def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
         probe = copy.deepcopy(task)
         if args.compile:
             probe.compile()
-        left = recipe.max_minutes - (time.monotonic() - sitting.started) / 60
+        left = recipe.max_minutes - (sitting.clock() - sitting.started) / 60
         total = plan_steps(
             sitting.run(probe, recipe, PROBE_STEPS, command), batches, sitting.train, test, left
         )
@@ -171,15 +183,13 @@ def _check_sharing(batch: int, parts: int, processes: int) -> None:
 
 def _task(sitting: Sitting, recipe: Recipe) -> Task[Any]:
     """The recipe's task with its model on the device."""
-    torch.manual_seed(recipe.seed)
-    task = sitting.kind(sitting.train, sitting.kind.settings.from_dict(recipe.settings))
+    settings = sitting.kind.settings.from_dict(recipe.settings)
+    device, compiled = sitting.device, sitting.args.compile
+    task = prepared(sitting.kind, sitting.train, settings, recipe.seed, device, compiled)
     if not 0 <= task.held_out < len(sitting.train):
         raise TrainingError(f"{task.held_out} of {len(sitting.train)} training pictures cannot be held out")
     batch = min(recipe.batch_size, len(sitting.train) - task.held_out)
     _check_sharing(batch, recipe.micro_batches, sitting.accelerator.num_processes)
-    task.model.to(memory_format=torch.channels_last).to(sitting.device)
-    if sitting.args.compile:
-        task.compile()
     return task
 
 
