@@ -25,11 +25,12 @@ from app.scenario import Scenario
 from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
 from model.checkpoint import REPOSITORY
-from model.comdefend import CODECS, FAITHFUL, ComDefend
+from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
 from model.evaluate.systems import ready
 from model.recipes import PhotoTask
+from model.zoo import CODECS, FAITHFUL
 
 START_LIMIT_SECONDS = 120
 BATCH = 16

@@ -81,16 +81,16 @@ def serve(args: argparse.Namespace) -> int:
     from app.page.build import build_demo, launch_options
     from app.page.layout import example_pictures
     from app.settings import Settings
-    from model.comdefend import CODECS
     from model.device import DeviceError
     from model.files import WeightsError
+    from model.zoo import CODECS, default_classifier
 
     try:
         settings = Settings.collect(args.host, args.port, args.device, args.share)
         lab = Lab(settings.device)
         for name in CODECS:
             lab.codec(name)
-        lab.classifier("cifar10")
+        lab.classifier(default_classifier("small"))
         demo = build_demo(lab)
     except WeightsError as error:
         print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)

@@ -24,14 +24,10 @@ from model.attacks import (
     find_attack,
     interruptible,
 )
-from model.checkpoint import WEIGHTS
-from model.classifiers import CLASSIFIERS, SMALL, Classifier, classifier_for, find_classifier
-from model.comdefend import CODECS, FAITHFUL, PHOTO, PURIFY, ROBUST
+from model.classifiers import Classifier
 from model.defences import Codec
 from model.device import choose_device, device_name
-
-PARTNERS = {"cifar10-robust": ROBUST}
-"""Classifiers that were trained together with a codec."""
+from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
 
 
 def resolved(classifier: str, size: tuple[int, int]) -> str:
@@ -40,15 +36,8 @@ def resolved(classifier: str, size: tuple[int, int]) -> str:
 
 
 def resolved_codec(codec: str, classifier: str) -> str:
-    """The name of the codec that is meant before a classifier: its own, else by the size of its pictures.
-
-    Photographs have the paper's, until one has been trained on them.
-    """
-    if codec != AUTO:
-        return codec
-    photographs = PHOTO if PHOTO in CODECS else FAITHFUL
-    by_size = PURIFY if find_classifier(classifier).config().image_size <= SMALL else photographs
-    return PARTNERS.get(classifier, by_size)
+    """The name of the codec that is meant before a classifier."""
+    return codec_for(classifier) if codec == AUTO else codec
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,7 @@ class Lab:
         if not isinstance(name, str) or name not in CODECS:
             raise ScenarioError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
         if name not in self._codecs:
-            model = ComDefend.from_pretrained(WEIGHTS / name, map_location=self.device)
+            model = ComDefend.from_pretrained(CODECS[name].folder, map_location=self.device)
             self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
 
@@ -119,7 +108,7 @@ class Lab:
         """The choices that a run has, and their limits."""
         default = Scenario()
         return {
-            "classifiers": {name: list(source.config().classes) for name, source in CLASSIFIERS.items()},
+            "classifiers": {name: list(entry.config().classes) for name, entry in CLASSIFIERS.items()},
             "codecs": list(CODECS),
             "planes": {"min": 1, "max": {name: self.codec(name).planes for name in CODECS}, "default": None},
             "threat_models": list(THREAT_MODELS),

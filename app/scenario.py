@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from model.attacks import AttackCancelled, AttackError, ThreatModel, find_attack
-from model.classifiers import SMALL
+from model.zoo import SMALL
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")

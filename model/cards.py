@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from model import curve
 from model.config import ClassifierConfig, CodecConfig, Config
 from model.recipes.settings import spelled_out
+from model.zoo import PURIFY, default_classifier, pairs
 
 CITATION = """```bibtex
 @inproceedings{jia2019comdefend,
@@ -30,8 +31,8 @@ LIGHT = (
     "picture was used."
 )
 TUNED = (
-    " Tuned to the reconstructions of the codec `comdefend-cifar10-purify`, from the weights of `cifar10`; "
-    "its accuracy is on reconstructions, too."
+    f" Tuned to the reconstructions of the codec `{PURIFY}`, from the weights of "
+    f"`{default_classifier('small')}`; its accuracy is on reconstructions, too."
 )
 ANSWERS = (
     " Tuned to say of what the codec `{codec}` makes of photographs, clean and noisy ones, what "
@@ -39,9 +40,10 @@ ANSWERS = (
 )
 LISTED = 20
 """More classes than these are not named."""
+(PAIR,) = pairs()
 ADVERSARIAL = {
     "adversarial": " Trained on adversarial pictures, without a codec.",
-    "robust": " Codec and classifier (`comdefend-cifar10-robust`, `cifar10-robust`) were trained together, "
+    "robust": f" Codec and classifier (`{PAIR.codec}`, `{PAIR.classifier}`) were trained together, "
     "on adversarial pictures of an attacker who knows both; the figures are those of the two together.",
 }
 CAUTIONS = {

@@ -24,7 +24,7 @@ from model.pretrained import (
     WEIGHTS,
     Pretrained,
     find_folder,
-    once_trained,
+    read_config,
     read_record,
 )
 
@@ -38,7 +38,7 @@ __all__ = [
     "file_hash",
     "find_folder",
     "load_tensors",
-    "once_trained",
+    "read_config",
     "read_json",
     "read_record",
     "read_tensors",

@@ -1,21 +1,25 @@
 """Classifiers by name. Each takes RGB in [0,1], normalises inside, and returns logits."""
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from model import imagenet
 from model.config import ClassifierConfig
 from model.files import load_tensors
 from model.imagenet import OnProgress
 from model.networks import ARCHITECTURES
-from model.pretrained import WEIGHTS, Pretrained, once_trained
+from model.pretrained import Pretrained
+from model.zoo import CLASSIFIERS, UnknownClassifierError, default_classifier, find_classifier
 
-
-class UnknownClassifierError(ValueError):
-    """No classifier has that name; the message lists the names."""
+__all__ = [  # the zoo's names, too, for whoever looks for them here
+    "ARCHITECTURES",
+    "CLASSIFIERS",
+    "Classifier",
+    "DefendedClassifier",
+    "UnknownClassifierError",
+    "load_classifier",
+]
 
 
 class Classifier(Pretrained, library_name="comdefend", license="mit"):
@@ -91,103 +95,15 @@ class DefendedClassifier(nn.Module):
         return self.classifier(self.codec(x))
 
 
-class Source(NamedTuple):
-    """Where a classifier comes from: what it is, at once, and itself, once it is wanted."""
-
-    about: str
-    """A few words for the page."""
-    config: Callable[[], ClassifierConfig]
-    load: Callable[[OnProgress | None], Classifier]
-
-
-def _ours(name: str, about: str) -> Source:
-    """A classifier of this repository, in a folder of that name under ``weights/``."""
-    return Source(
-        about,
-        lambda: cast("ClassifierConfig", Classifier.read_config(WEIGHTS / name)[0]),
-        lambda _: Classifier.from_pretrained(WEIGHTS / name),
-    )
-
-
-def theirs(
-    about: str,
-    config: Callable[[], ClassifierConfig],
-    tensors: Callable[[OnProgress | None], dict[str, Tensor]],
-) -> Source:
-    """A classifier whose weights come from elsewhere.
-
-    Args:
-        about: a few words for the page.
-        config: its ``ClassifierConfig``, whose ``arch`` is a key of ``ARCHITECTURES``.
-        tensors: its weights by name; gets a callback that reports the share of a download that is done.
-    """
-
-    def load(on_progress: OnProgress | None) -> Classifier:
-        found = tensors(on_progress)
-        model = Classifier(config())
-        load_tensors(model.net, found, model.config.arch)
-        return model.eval()
-
-    return Source(about, config, load)
-
-
-CLASSIFIERS: dict[str, Source] = {
-    "cifar10": _ours("cifar10", "ten classes, 32 × 32 pixels"),
-    "cifar10-preact": _ours("cifar10-preact", "the same classes, a pre-activation ResNet-20"),
-    "cifar10-on-reconstructions": _ours(
-        "cifar10-on-reconstructions", "cifar10, tuned to what the purifying codec makes of pictures"
-    ),
-    **once_trained(
-        {
-            name: _ours(name, about)
-            for name, about in {
-                "cifar10-resnet50": "the same classes, a ResNet-50",
-                "cifar10-robust": "the same classes, trained with the robust codec, to stand behind it",
-                "cifar10-adversarial": "the same classes, trained on adversarial pictures, without a codec",
-                "imagenet-on-reconstructions": "imagenet, tuned to what comdefend-photo makes of pictures",
-            }.items()
-        }
-    ),
-    **{
-        name: theirs(
-            f"EfficientNet-Lite{lite.number}, 1,000 classes, {lite.image_size} × {lite.image_size} pixels",
-            lite.config,
-            lite.tensors,
-        )
-        for name, lite in zip(("imagenet", "imagenet-lite1", "imagenet-lite2"), imagenet.LITES, strict=True)
-    },
-    "imagenet-resnet50": theirs(
-        "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
-        imagenet.resnet50_config,
-        imagenet.resnet50_tensors,
-    ),
-}
-
-SMALL = 64
-"""Pictures of at most so many pixels a side are CIFAR-10's kind, larger ones photographs."""
-
-
-def find_classifier(name: str) -> Source:
-    """The classifier of that name; an unknown one is an error that lists the names."""
-    if not isinstance(name, str) or name not in CLASSIFIERS:
-        raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {', '.join(CLASSIFIERS)}")
-    return CLASSIFIERS[name]
-
-
-def classifier_for(width: int, height: int) -> str:
-    """The name of the classifier that suits a picture of that size, in pixels."""
-    return "cifar10" if max(width, height) <= SMALL else "imagenet"
-
-
 def load_classifier(
-    name: str = "cifar10",
+    name: str = default_classifier("small"),
     device: str | torch.device = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Classifier:
     """A trained classifier, ready for inference.
 
     Args:
-        name: a key of ``CLASSIFIERS``.
+        name: a key of :data:`model.zoo.CLASSIFIERS`.
         device: where to put it.
         on_progress: called with the share done where weights are downloaded.
 
@@ -195,4 +111,10 @@ def load_classifier(
         UnknownClassifierError: no classifier has that name.
         WeightsError: its weights are missing or damaged, or cannot be downloaded.
     """
-    return find_classifier(name).load(on_progress).to(device)
+    entry = find_classifier(name)
+    if entry.origin is None:
+        return Classifier.from_pretrained(entry.folder, map_location=device)
+    found = entry.origin.tensors(on_progress)
+    model = Classifier(entry.config())
+    load_tensors(model.net, found, model.config.arch)
+    return model.eval().to(device)

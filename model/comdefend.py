@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model import ops
 from model.config import CodecConfig
-from model.pretrained import Pretrained, once_trained
+from model.pretrained import Pretrained
 from model.tiling import tiled
 
 
@@ -255,24 +255,3 @@ class ComDefend(
 def _check_pictures(x: Tensor) -> None:
     if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape[2:] or not x.is_floating_point():
         raise ShapeError(f"expected floats of shape (B,3,H,W), got {x.dtype} {tuple(x.shape)}")
-
-
-FAITHFUL, PURIFY, PHOTO = "comdefend-cifar10", "comdefend-cifar10-purify", "comdefend-photo"
-"""The codec of the paper's loss, and those that are the default before small pictures and photographs."""
-SMALL_LIGHT = "comdefend-cifar10-light"
-"""The purifying codec of small pictures in the light shape."""
-ROBUST = "comdefend-cifar10-robust"
-"""The codec that has a classifier of its own, ``cifar10-robust``."""
-
-CODECS: dict[str, str] = {
-    FAITHFUL: "the paper's loss",
-    PURIFY: "trained to purify",
-    **once_trained(
-        {
-            PHOTO: "light, trained to purify photographs",
-            SMALL_LIGHT: "light, trained to purify",
-            ROBUST: "trained with its classifier, against an attacker who knows both",
-        }
-    ),
-}
-"""The trained codecs, folders under ``weights/``, and what they are in a few words."""

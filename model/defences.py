@@ -17,10 +17,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
-from model.comdefend import CODECS, ComDefend
+from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.jpeg import jpeg, no_round, soft_round
 from model.ops import SURROGATES, Surrogate, straight_through
+from model.zoo import CODECS
 
 
 class UnknownDefenceError(ValueError):
@@ -228,7 +229,8 @@ def load_defence(name: str, authors: Path | None = None, pictures: Tensor | None
     if colon and not planes.isdecimal():
         raise UnknownDefenceError(f"{name!r} wants a number of planes after the colon")
     folder = checkpoint.find_folder(base)
-    about = f"ComDefend, {CODECS.get(base, Path(base).name)}" + (f", {planes} planes" if planes else "")
+    what = CODECS[base].about if base in CODECS else Path(base).name
+    about = f"ComDefend, {what}" + (f", {planes} planes" if planes else "")
     file = folder / checkpoint.TENSORS_FILE if folder else None
     return Codec(ComDefend.from_pretrained(base), int(planes) if planes else None, about, file)
 

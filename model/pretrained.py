@@ -36,18 +36,6 @@ CONFIG_FILE = "config.json"
 TENSORS_FILE = "model.safetensors"
 
 
-T = TypeVar("T")
-
-
-def once_trained(known: dict[str, T]) -> dict[str, T]:
-    """Of things by the names of their folders under ``weights/``, those whose folder is there.
-
-    For models whose training takes a GPU: they are no part of the repository, and are offered once they have
-    been trained.
-    """
-    return {name: thing for name, thing in known.items() if (WEIGHTS / name).is_dir()}
-
-
 def _repair(folder: Path) -> str | None:
     """The command that restores a folder of weights, if it is one of the repository's."""
     return f"git checkout -- weights/{folder.name}" if folder.parent == WEIGHTS else None
@@ -82,6 +70,25 @@ def read_record(name: str) -> dict[str, Any] | None:
     """What is told of the run that made a model, by its name or folder; None where nothing is."""
     history = (find_folder(name) or Path(name)) / "history.json"
     return read_json(history) if history.is_file() else None
+
+
+C = TypeVar("C", bound=Config)
+
+
+def read_config(folder: Path, kind: type[C]) -> tuple[C, str | None]:
+    """What ``config.json`` says of a model, and the SHA-256 of its weights.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or describes another kind of model.
+    """
+    stated = read_json(folder / CONFIG_FILE)
+    if not isinstance(stated, dict):
+        raise WeightsError(f"{folder / CONFIG_FILE} is damaged: it holds no JSON object")
+    wanted_hash = stated.pop("sha256", None)
+    try:
+        return kind.from_dict(stated), wanted_hash
+    except (ValueError, TypeError) as error:  # ConfigError, or a value of the wrong kind
+        raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
 
 
 class Pretrained(nn.Module, PyTorchModelHubMixin):
@@ -137,24 +144,8 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             raise
 
     @classmethod
-    def read_config(cls, folder: Path) -> tuple[Config, str | None]:
-        """What ``config.json`` says of a model, and the SHA-256 of its weights.
-
-        Raises:
-            WeightsError: the file is missing or damaged, or describes another kind of model.
-        """
-        stated = read_json(folder / CONFIG_FILE)
-        if not isinstance(stated, dict):
-            raise WeightsError(f"{folder / CONFIG_FILE} is damaged: it holds no JSON object")
-        wanted_hash = stated.pop("sha256", None)
-        try:
-            return cls.config_class.from_dict(stated), wanted_hash
-        except (ValueError, TypeError) as error:  # ConfigError, or a value of the wrong kind
-            raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
-
-    @classmethod
     def _load(cls, folder: Path) -> Self:
-        config, wanted_hash = cls.read_config(folder)
+        config, wanted_hash = read_config(folder, cls.config_class)
         try:
             model = cls(config)
         except ValueError as error:

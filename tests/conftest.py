@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
-from model import classifiers, pretrained
+from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
@@ -158,8 +158,7 @@ def record(defence: str, attack: str, right: str, **changes: object) -> Record:
 def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefend) -> Path:
     """What recipes start from, in a folder: tiny codecs, and tiny classifiers of the dataset's classes."""
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
-    for module in (pretrained, classifiers):
-        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     monkeypatch.setattr(PhotoTask, "network", TINY_LIGHT)
     monkeypatch.setattr(SmallTask, "network", TINY_LIGHT)
     monkeypatch.setattr(PhotoTask, "settings", PhotoTask.chosen(guides="cifar10,cifar10-preact"))

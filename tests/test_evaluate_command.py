@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from model import checkpoint, classifiers, defences, load_classifier
+from model import checkpoint, defences, load_classifier
 from model.classifiers import ARCHITECTURES
 from model.data import DataError
 from model.evaluate import command, markdown, markers, published, table
-from model.evaluate import systems as systems_module
 from model.evaluate.run import Suite
+from model.evaluate.systems import default_names
 from tests.conftest import colour_net, script
 
 SMALL = ("--defences", "none,comdefend-cifar10", "--attacks", "BIM", "--epsilons", "2,8")
@@ -23,8 +23,7 @@ def place(monkeypatch, tmp_path, systems, coloured):
     monkeypatch.setitem(ARCHITECTURES, "colours", colour_net)
     systems[0].classifier.save_pretrained(tmp_path / "weights" / "cifar10")
     systems[1].defence.codec.save_pretrained(tmp_path / "weights" / "comdefend-cifar10")
-    for module in (checkpoint, classifiers, systems_module):
-        monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(command, "REPOSITORY", tmp_path)
     monkeypatch.setattr(command, "REPORTS", tmp_path / "published")
     monkeypatch.setattr(command, "README", tmp_path / "README.md")
@@ -237,7 +236,7 @@ def test_a_plugin_that_is_no_python_file_is_refused(tmp_path, name):
 def test_without_a_suite_of_names_every_defence_is_measured(place, drawn):
     assert evaluate("--attacks", "FGSM", "--epsilons", "8", "--images", "3") == 0
     report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
-    assert list(report["defences"]) == systems_module.default_names("cifar10", None)
+    assert list(report["defences"]) == default_names("cifar10", None)
     assert {c["defence"] for c in report["cells"]} == set(report["defences"])
 
 

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from model.evaluate.markdown import failed_checks, headline, markdown, percent, strengths, table
-from model.evaluate.systems import ROBUST_PAIR, TWIN
+from model.evaluate.systems import PAIRS
 
+((PAIR, TWIN),) = PAIRS.items()
 DEFENCES = {
     "none": "no defence",
     "comdefend-cifar10": "ComDefend, the paper's loss",
@@ -56,6 +57,7 @@ def report() -> dict[str, Any]:
         "classifier": "cifar10", "command": "python app.py --evaluate", "data": "CIFAR-10", "images": 1000,
         "seed": 3, "device": "a CPU", "minutes": 12.5, "versions": {"torch": "2.0"},
         "weights": {"cifar10": "abc123"}, "strikes": [], "not_run": [], "defences": DEFENCES,
+        "codecs": ["comdefend-cifar10", "comdefend-cifar10-purify"],
         "preset": "standard", "adaptive_images": 500, "cells": cells,
         "worst": [
             {"defence": name, "epsilon": epsilon, "accuracy": WORST[name] + 0.2 * (epsilon == 2), **interval}
@@ -269,7 +271,7 @@ def test_twins_are_compared_in_points(report):
 def test_the_headline_has_the_pair_that_was_trained_against_its_attacker(report):
     assert "Trained together" not in headline(report)
     pair = {"epsilon": 8.0, "accuracy": 0.46, "interval": [0.43, 0.49], "images": 1000}
-    report["worst"].append(pair | {"defence": ROBUST_PAIR})
+    report["worst"].append(pair | {"defence": PAIR})
     assert "against such an attacker, it leaves 46.0 (43.0 to 49.0) %. Against one who" in headline(report)
     report["worst"].append(pair | {"defence": TWIN, "accuracy": 0.45})
     assert "it leaves 46.0 (43.0 to 49.0) %; the classifier alone, trained likewise, 45.0" in headline(report)

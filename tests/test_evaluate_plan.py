@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, find_attack
+from model.attacks.pgd import Descent
 from model.defences import BitDepth, GaussianNoise, Nothing
 from model.evaluate.plan import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, Preset, Strike, pgd
-from model.pgd import Descent
 
 SUITE = Preset("tiny", 8, 4, 2, epsilons=(2.0, MAIN), steps=3, restarts=2, suite=True, queries=7)
 
@@ -129,7 +129,7 @@ def test_passes_count_backward_ones_twice_over():
     assert FGSM.passes() == 3
     assert MI_FGSM.passes() == 30
     assert Strike("PGD", Descent(5, restarts=2, draws=10), steps=5).passes() == 300
-    assert Strike("Square", steps=100).passes() == 3 * 102
+    assert Strike("APGD", steps=100).passes() == 3 * 102
     assert Strike("Square", steps=100, black_box=True).passes() == 102
 
 

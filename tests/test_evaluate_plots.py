@@ -24,6 +24,7 @@ def report() -> dict:
     codec = "comdefend-cifar10"
     return {
         "defences": {"none": "no defence", codec: "ComDefend", "jpeg-75": "JPEG", "jpeg-50": "JPEG"},
+        "codecs": [codec],
         "cells": [
             *(cell(name, "clean", None, "no attacker", 0.9) for name in ("none", codec, "jpeg-75")),
             cell("none", "BIM", 8, "white-box", 0.1),
@@ -96,10 +97,9 @@ def test_each_defence_looks_different(report):
     assert found["comdefend-cifar10"]["color"] == plots.OURS[0]
     assert found["jpeg-75"]["color"] == found["jpeg-50"]["color"]
     assert found["jpeg-75"]["marker"] != found["jpeg-50"]["marker"]
-    many = {f"jpeg-{quality}": "" for quality in range(1, 19)} | {
-        f"comdefend-{i}": "ComDefend" for i in range(6)
-    }
-    assert len(plots.styles({"defences": many})) == 24
+    codecs = [f"comdefend-{i}" for i in range(6)]
+    many = {f"jpeg-{quality}": "" for quality in range(1, 19)} | dict.fromkeys(codecs, "")
+    assert len(plots.styles({"defences": many, "codecs": codecs})) == 24
 
 
 def test_flipped_bits_start_at_nothing_and_rise_with_the_strength(report):

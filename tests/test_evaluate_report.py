@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from model.evaluate.report import figures
-from model.evaluate.systems import ROBUST_PAIR, TWIN
+from model.evaluate.systems import PAIRS
 from model.metrics import paired_interval, wilson_interval
 from tests.conftest import record
 
+((PAIR, TWIN),) = PAIRS.items()
 SCOPES = {"all": torch.arange(8), "adaptive": torch.tensor([0, 2, 4, 6]), "few": torch.tensor([0, 4])}
 
 
@@ -109,17 +110,17 @@ def test_the_worst_case_is_over_all_attacks_of_a_strength(found):
 
 
 def test_the_robust_pair_is_compared_with_its_twin_on_the_same_pictures(systems):
-    pair, twin = (replace(systems[0], name=name) for name in (ROBUST_PAIR, TWIN))
+    pair, twin = (replace(systems[0], name=name) for name in (PAIR, TWIN))
     records = [
-        clean(ROBUST_PAIR, "11111111"),
+        clean(PAIR, "11111111"),
         clean(TWIN, "11111111"),
-        record(ROBUST_PAIR, "PGD", "1110", scope="adaptive", threat_model="adaptive"),
-        record(ROBUST_PAIR, "FGSM", "11111111", steps=None),
+        record(PAIR, "PGD", "1110", scope="adaptive", threat_model="adaptive"),
+        record(PAIR, "FGSM", "11111111", steps=None),
         record(TWIN, "FGSM", "10101111", steps=None, threat_model="white-box"),
         record(TWIN, "PGD", "1000", scope="adaptive", threat_model="white-box"),
     ]
     (found,) = figures(records, [pair, twin], SCOPES)["twins"]
-    assert (found["defence"], found["twin"], found["epsilon"]) == (ROBUST_PAIR, TWIN, 8.0)
+    assert (found["defence"], found["twin"], found["epsilon"]) == (PAIR, TWIN, 8.0)
     assert found["difference"] == 0.5  # 3 of 4 against 1 of 4
     assert found["difference_interval"] == pytest.approx(paired_interval(2, 0, 4), abs=1e-4)
     assert figures(records[:1], [pair], SCOPES)["twins"] == []

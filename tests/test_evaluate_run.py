@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchattacks
 from torch import Tensor, nn
 
-from model.attacks import EVALUATION_ATTACKS, _torchattacks
+from model.attacks import EVALUATION_ATTACKS
+from model.attacks.adapters import Adapter
 from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
@@ -31,12 +33,11 @@ def weak_autoattack(patch: pytest.MonkeyPatch) -> None:
     """Two attacks of two steps instead of four of a hundred."""
 
     def build(model: nn.Module, epsilon: float, steps: int, seed: int) -> object:
-        lib = _torchattacks()
-        square = lib.Square(model, eps=epsilon, n_queries=2, seed=seed)
-        return lib.MultiAttack([lib.APGD(model, eps=epsilon, steps=2, seed=seed), square])
+        square = torchattacks.Square(model, eps=epsilon, n_queries=2, seed=seed)
+        return torchattacks.MultiAttack([torchattacks.APGD(model, eps=epsilon, steps=2, seed=seed), square])
 
     for name in ("AutoAttack", "AutoAttack-rand"):
-        patch.setitem(EVALUATION_ATTACKS, name, replace(EVALUATION_ATTACKS[name], build=build))
+        patch.setitem(EVALUATION_ATTACKS, name, replace(EVALUATION_ATTACKS[name], method=Adapter(build)))
 
 
 @pytest.fixture(autouse=True)
@@ -521,11 +522,11 @@ def test_a_long_dial_is_looked_at_here_and_there():
 
 def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, monkeypatch):
     """A codec of the paper's shape before large pictures: fewer, but the very same ones."""
-    monkeypatch.setattr("model.evaluate.systems.SMALL", 8)
+    monkeypatch.setattr("model.zoo.SMALL", 8)
     preset = replace(QUICK, epsilons=(4.0, MAIN), attacks=("FGSM", "PGD"), costly_images=3)
     suites = {}
     for small in (True, False):
-        monkeypatch.setattr("model.evaluate.systems.SMALL", 64 if small else 8)
+        monkeypatch.setattr("model.zoo.SMALL", 64 if small else 8)
         assert systems[1].costly is not small
         suites[small] = Suite(systems[:3], coloured, preset, None, Journal(None, {}))
         suites[small].run()

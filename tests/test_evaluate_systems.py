@@ -3,22 +3,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import checkpoint, classifiers
+from model import checkpoint
 from model.checkpoint import file_hash
-from model.classifiers import CLASSIFIERS, Classifier, DefendedClassifier, UnknownClassifierError
+from model.classifiers import Classifier, DefendedClassifier, UnknownClassifierError
 from model.defences import DEFENCES, UnknownDefenceError
-from model.evaluate import systems as module
 from model.evaluate.systems import (
-    RETRAINED,
-    ROBUST_PAIR,
-    TWIN,
+    PAIRS,
     default_names,
     load_systems,
     ready,
     transfer_source,
 )
+from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
 
 CPU = torch.device("cpu")
+RETRAINED = "cifar10-on-reconstructions"
+((ROBUST_PAIR, TWIN),) = PAIRS.items()
 
 
 @pytest.fixture
@@ -26,10 +26,9 @@ def weights(monkeypatch, tmp_path, classifier, codec):
     """A folder of weights: the tiny classifier under two names, and the tiny codec."""
     for name in ("cifar10", "other"):
         classifier.save_pretrained(tmp_path / name)
-        monkeypatch.setitem(CLASSIFIERS, name, classifiers._ours(name, "tiny"))
+        monkeypatch.setitem(CLASSIFIERS, name, replace(CLASSIFIERS["cifar10"], name=name))
     codec.save_pretrained(tmp_path / "comdefend-cifar10")
-    for place in (checkpoint, classifiers, module):
-        monkeypatch.setattr(place, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
     return tmp_path
 
 
@@ -73,7 +72,8 @@ def test_weights_from_elsewhere_are_told_apart_too(weights, monkeypatch, classif
     found = []
     for value in (0.0, 1.0):
         tensors = {name: torch.full_like(t, value) for name, t in classifier.net.state_dict().items()}
-        theirs = classifiers.theirs("tiny", lambda: classifier.config, lambda _, tensors=tensors: tensors)
+        origin = Origin(lambda: classifier.config, lambda _, tensors=tensors: tensors)
+        theirs = ClassifierEntry("theirs", "tiny", origin=origin)
         monkeypatch.setitem(CLASSIFIERS, "theirs", theirs)
         found += load_systems(["none"], "theirs", None, pictures, CPU)
     assert found[0].weights != found[1].weights
@@ -118,13 +118,12 @@ def test_pictures_are_transferred_from_another_classifier_of_the_same_classes(
 ):
     assert transfer_source("cifar10") is None
     assert transfer_source("other") == "cifar10"
-    monkeypatch.setitem(CLASSIFIERS, RETRAINED, classifiers._ours(RETRAINED, "tiny"))
     assert transfer_source("cifar10") is None  # for it has no weights
     classifier.save_pretrained(weights / RETRAINED)
     assert transfer_source("cifar10") == RETRAINED
     stranger = Classifier(replace(classifier.config, classes=("a", "b", "c", "d")))
     stranger.save_pretrained(weights / "stranger")
-    monkeypatch.setitem(CLASSIFIERS, "stranger", classifiers._ours("stranger", "tiny"))
+    monkeypatch.setitem(CLASSIFIERS, "stranger", ClassifierEntry("stranger", "tiny"))
     assert transfer_source("stranger") is None
 
 

@@ -11,7 +11,8 @@ import torch
 from app.images import open_picture, prepare
 from model import ComDefend, DefendedClassifier, imagenet, load_classifier
 from model.checkpoint import WeightsError
-from model.classifiers import CLASSIFIERS, Classifier, classifier_for
+from model.classifiers import Classifier
+from model.zoo import CLASSIFIERS
 from tests.conftest import ROOT
 
 
@@ -62,13 +63,6 @@ def test_another_file_in_the_package_is_refused_with_its_repair(monkeypatch, tmp
     path.unlink()
     with pytest.raises(WeightsError, match="is missing"):
         load_classifier("imagenet")
-
-
-@pytest.mark.parametrize(
-    ("size", "name"), [((32, 32), "cifar10"), ((64, 20), "cifar10"), ((65, 20), "imagenet")]
-)
-def test_the_size_of_a_picture_chooses(size, name):
-    assert classifier_for(*size) == name
 
 
 BODY = b"weights " * 1_000_000

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.attacks import attack, round_to_8_bits
+from model.attacks import round_to_8_bits
+from model.attacks.pgd import LOSSES, Descent, margin, pgd
 from model.data import to_float
-from model.pgd import LOSSES, Descent, margin, pgd
 
 
 def run(
@@ -60,20 +60,6 @@ def test_what_is_found_is_an_8_bit_picture_inside_the_ball(
     assert 0 < ((found - pictures) * 255).abs().max() <= epsilon + 1e-3
     assert not found.requires_grad
     assert torch.equal(pictures, copy)
-
-
-@pytest.mark.parametrize("epsilon", [1, 2, 8, 16])
-@pytest.mark.parametrize(
-    ("name", "steps", "descent"),
-    [("FGSM", None, Descent(1)), ("BIM", 10, Descent(10)), ("MI-FGSM", 10, Descent(10, momentum=1.0))],
-)
-def test_without_chance_it_is_torchattacks_attack(classifier, pictures, name, steps, descent, epsilon):
-    labels = classifier(pictures).argmax(1)
-    wanted = attack(name, classifier, pictures, labels, epsilon=epsilon, steps=steps)
-    found = run(classifier, pictures, labels, descent, epsilon, stop_early=False).adversarial
-    assert torch.equal(found, wanted)
-    if name == "FGSM":
-        assert torch.equal(run(classifier, pictures, labels, descent, epsilon).adversarial, wanted)
 
 
 def test_the_step_arrives_whatever_the_number_of_steps():

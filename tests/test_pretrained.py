@@ -137,10 +137,3 @@ def test_an_unreachable_hub_is_one_sentence(monkeypatch):
     monkeypatch.setattr(pretrained, "hf_hub_download", download)
     with pytest.raises(WeightsError, match="'someone/codec' could not be had from the Hub: no network"):
         ComDefend.from_pretrained("someone/codec")
-
-
-def test_what_takes_a_gpu_to_train_is_offered_once_it_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
-    assert pretrained.once_trained({"robust": 1, "other": 2}) == {}
-    (tmp_path / "robust").mkdir()
-    assert pretrained.once_trained({"robust": 1, "other": 2}) == {"robust": 1}

@@ -10,12 +10,11 @@ from app.page.layout import example_pictures
 from model import ComDefend, DefendedClassifier, evaluate, load_classifier
 from model.cards import card
 from model.checkpoint import REPOSITORY, WEIGHTS, file_hash
-from model.classifiers import CLASSIFIERS
-from model.comdefend import CODECS
 from model.evaluate.markdown import failed_checks, markdown
 from model.metrics import psnr
+from model.zoo import CLASSIFIERS, CODECS
 
-FOLDERS = [*CODECS, *(name for name in CLASSIFIERS if (WEIGHTS / name).is_dir())]
+FOLDERS = [*CODECS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from app.lab import Lab, resolved, resolved_codec
 from app.page.text import ANY_OTHER, DONE, READY, STALE, STOPPED
 from app.scenario import Outcome, ScenarioError, make_scenario, number
 from model.attacks import THREAT_MODELS, AttackCancelled
-from model.classifiers import find_classifier
 from model.data import central_box
+from model.zoo import find_classifier
 
 BOTH = "both"
 """In the place of a threat model, on the page: one run for each, next to each other."""

@@ -11,7 +11,7 @@ from app.images import ImageError
 from app.scenario import ScenarioError
 from model.attacks import AttackCancelled, AttackError
 from model.checkpoint import WeightsError
-from model.classifiers import UnknownClassifierError
+from model.zoo import UnknownClassifierError
 
 P = ParamSpec("P")
 T = TypeVar("T")

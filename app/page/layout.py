@@ -1,5 +1,6 @@
 """What stands where on the page. Each function builds a part, and returns the components that others need."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ from app.scenario import AUTO, Scenario
 from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
 from model.cards import page_text
-from model.checkpoint import WEIGHTS, read_json
-from model.classifiers import CLASSIFIERS
-from model.comdefend import CODECS
+from model.checkpoint import read_json
 from model.evaluate import REPORTS, table
 from model.evaluate.markdown import failed_checks, headline, markdown
+from model.zoo import CLASSIFIERS, CODECS, Entry
 
 FIRST = "espresso"
 """The example that the page opens with."""
@@ -81,7 +81,7 @@ def controls(callbacks: Callbacks) -> tuple[Components, Components]:
     }
     chosen: Components = {
         "image": image,
-        "classifier": _model_choice("classifier", {name: it.about for name, it in CLASSIFIERS.items()}),
+        "classifier": _model_choice("classifier", CLASSIFIERS),
         "codec": _model_choice("codec", CODECS),
         "planes": FreeSlider(5, 100, value=100, step=5, label=text.LABELS["planes"], elem_id="kept"),
     }
@@ -113,9 +113,9 @@ def controls(callbacks: Callbacks) -> tuple[Components, Components]:
     return upload, chosen
 
 
-def _model_choice(kind: str, about: dict[str, str]) -> FreeDropdown:
-    """The choice of a classifier or a codec, of which ``about`` says by its name what it is."""
-    described = [(f"{name}: {what}", name) for name, what in about.items()]
+def _model_choice(kind: str, entries: Mapping[str, Entry]) -> FreeDropdown:
+    """The choice of a classifier or a codec."""
+    described = [(f"{name}: {entry.about}", name) for name, entry in entries.items()]
     return FreeDropdown(
         [(text.AUTOMATIC, AUTO), *described], value=AUTO, label=text.LABELS[kind], elem_id=kind
     )
@@ -230,10 +230,10 @@ def explanations(lab: Lab) -> None:
                 gr.HTML(shape)
         with gr.Column(min_width=300):
             gr.Markdown(f"## {text.FAILS_HEADING}\n{text.FAILS}")
-    for name, about in CODECS.items():
-        with gr.Accordion(text.TRAINED.format(name, about), open=False):
-            gr.HTML(svg.training(WEIGHTS / name))
-            history = WEIGHTS / name / "history.json"
+    for name, entry in CODECS.items():
+        with gr.Accordion(text.TRAINED.format(name, entry.about), open=False):
+            gr.HTML(svg.training(entry.folder))
+            history = entry.folder / "history.json"
             if history.is_file():
                 gr.Markdown(page_text(lab.codec(name).config, read_json(history)))
 

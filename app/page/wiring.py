@@ -13,8 +13,7 @@ from app.page.components import FreeDropdown, FreeNumber, PictureFile
 from app.page.layout import Components, example_pictures
 from app.scenario import AUTO, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
-from model.classifiers import CLASSIFIERS
-from model.comdefend import CODECS
+from model.zoo import CLASSIFIERS, CODECS
 
 ATTACK_INPUTS = (
     "image", "classifier", "attack", "threat_model", "epsilon", "steps", "target", "seed", "codec", "planes"

@@ -16,7 +16,7 @@ import torch
 from model import checkpoint, imagenet
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, MAX_EPSILON, MIN_EPSILON, AttackError
 from model.checkpoint import REPOSITORY, WeightsError
-from model.classifiers import UnknownClassifierError, find_classifier, load_classifier
+from model.classifiers import load_classifier
 from model.config import words
 from model.data import DataError, ImageSet, evenly_spaced, load_folder, load_split, to_float
 from model.defences import UnknownDefenceError
@@ -35,6 +35,7 @@ from model.evaluate.systems import (
     transfer_source,
 )
 from model.train import EXIT_ERROR, EXIT_OK, positive
+from model.zoo import UnknownClassifierError, default_classifier, find_classifier
 
 REPORTS = REPOSITORY / "app" / "report"
 """Where the published reports are, a folder for each classifier."""
@@ -54,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="how many of them the adaptive attacker gets")  # fmt: skip
     group.add_argument("--few-images", type=positive(int),
                        help="how many of these get the strongest attacks one by one")  # fmt: skip
-    group.add_argument("--classifier", default="cifar10", help="by name (default: cifar10)")
+    group.add_argument("--classifier", default=default_classifier("small"),
+                       help="by name (default: %(default)s)")  # fmt: skip
     group.add_argument("--defences", type=words, metavar="A,B",
                        help="names, folders, NAME:PLANES, NAME@CLASSIFIER (default: all known)")  # fmt: skip
     group.add_argument("--authors", type=Path, metavar="FILE",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from model.evaluate.plan import MAIN
 from model.evaluate.report import ALIKE, Cell, Report, codecs
-from model.evaluate.systems import ROBUST_PAIR, TWIN
+from model.evaluate.systems import PAIRS
 
 ROW = ("FGSM", "BIM", "PGD")
 """The attacks of the table in brief."""
@@ -90,11 +90,14 @@ def headline(report: Report) -> str:
 def _trained_against_it(report: Report) -> str:
     """What the pair leaves that was trained against an attacker who knows it, where it was measured."""
     worst = [w for w in report.get("worst", []) if w["epsilon"] == MAIN]
-    pair, twin = find(worst, defence=ROBUST_PAIR), find(worst, defence=TWIN)
-    if pair is None:
-        return ""
-    text = f"Trained together with its classifier against such an attacker, it leaves {percent(pair)} %"
-    return text + (f"; the classifier alone, trained likewise, {percent(twin)} %. " if twin else ". ")
+    text = ""
+    for name, without in PAIRS.items():
+        pair, twin = find(worst, defence=name), find(worst, defence=without)
+        if pair is not None:
+            text += "Trained together with its classifier against such an attacker, it leaves "
+            text += f"{percent(pair)} %"
+            text += f"; the classifier alone, trained likewise, {percent(twin)} %. " if twin else ". "
+    return text
 
 
 def _best(cells: list[Cell], names: list[str]) -> Cell | None:

@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from model.attacks import EVALUATION_ATTACKS, find_attack
+from model.attacks import find_attack
+from model.attacks.adapters import Adapter
+from model.attacks.catalogue import descent_of
+from model.attacks.pgd import Descent, Loss
 from model.defences import Defence, GaussianNoise, Nothing
-from model.pgd import Descent, Loss
 
 MAIN = 8.0
 """The strength, in 1/255, at which everything is measured."""
@@ -51,25 +53,23 @@ class Strike:
         """Passes through the attacked system, backward ones counted as two."""
         if self.descent is not None:
             return 3 * self.descent.steps * self.descent.restarts * self.descent.draws
-        spec = find_attack(self.name)
-        if self.name in EVALUATION_ATTACKS and self.name.startswith("AutoAttack"):
-            return 50 * (self.steps or 1)
-        each = spec.forwards(self.steps or 1) * (spec.best_classes or 1)
-        return each if self.black_box else 3 * each
+        method = find_attack(self.name).method
+        if not isinstance(method, Adapter):
+            raise TypeError(f"{self.name} is a descent and was given none")
+        return method.passes(self.steps or 1)
 
     def to_dict(self) -> dict[str, Any]:
         """All hyper-parameters, for the report."""
         return {**asdict(self), "descent": asdict(self.descent) if self.descent else None}
 
 
-FGSM = Strike("FGSM", Descent(1))
-BIM = Strike("BIM", Descent(10), steps=10)
-MI_FGSM = Strike("MI-FGSM", Descent(10, momentum=1.0), steps=10)
+FGSM = Strike("FGSM", descent_of("FGSM"))
+BIM, MI_FGSM = (Strike(name, descent_of(name, 10), steps=10) for name in ("BIM", "MI-FGSM"))
 
 
 def pgd(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> Strike:
     """PGD from a random start."""
-    return Strike("PGD", Descent(steps, loss, random_start=True, restarts=restarts), steps=steps)
+    return Strike("PGD", replace(descent_of("PGD", steps), loss=loss, restarts=restarts), steps=steps)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+from model.defences import Codec
 from model.evaluate.checks import checks
 from model.evaluate.journal import Record
 from model.evaluate.plan import Scope
 from model.evaluate.run import vector, worst_case
-from model.evaluate.systems import ROBUST_PAIR, TWIN, System
+from model.evaluate.systems import PAIRS, System
 from model.metrics import paired_interval, wilson_interval
 
 Report = dict[str, Any]
@@ -25,11 +26,13 @@ KEPT = (
 
 
 def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Tensor]) -> Report:
-    """All figures of a run: ``defences``, ``cells``, ``worst``, ``twins``, ``checks`` and ``dial``."""
+    """All figures of a run, each under its name: from ``defences`` (names and what they are) and ``codecs``
+    (names of those that are a ComDefend codec) to ``dial`` (accuracy by the number of planes)."""
     plain = [record for record in records if "dial" not in record]
     epsilons = tuple(sorted({r["epsilon"] for r in plain if r["threat_model"] in ALIKE}))
     return {
         "defences": {system.name: system.about for system in systems},
+        "codecs": [system.name for system in systems if isinstance(system.defence, Codec)],
         "cells": [_cell(record, _baseline(record, plain)) for record in plain],
         "worst": [
             _worst(records, system, epsilon, scopes)
@@ -60,7 +63,7 @@ def figures(records: list[Record], systems: list[System], scopes: dict[Scope, Te
 
 def codecs(report: Report) -> list[str]:
     """Names of the defences that are a ComDefend codec, alone or with a classifier of its own (``@``)."""
-    return [name for name, about in report["defences"].items() if about.startswith("ComDefend")]
+    return report["codecs"]
 
 
 def _knowing(record: Record, name: str) -> bool:
@@ -108,17 +111,20 @@ def _baseline(record: Record, records: Iterable[Record]) -> Record | None:
 def _twins(
     records: list[Record], names: list[str], epsilons: tuple[float, ...], scopes: dict[Scope, Tensor]
 ) -> list[Cell]:
-    """How much more the robust pair leaves than its twin without a codec, in the worst case, paired."""
-    if not {ROBUST_PAIR, TWIN} <= set(names) or not len(scopes["adaptive"]):
+    """How much more a pair leaves than its twin without a codec, in the worst case, paired."""
+    if not len(scopes["adaptive"]):
         return []
     found = []
-    for epsilon in epsilons:
-        if not all(_tried(records, name, epsilon) for name in (ROBUST_PAIR, TWIN)):
-            continue  # the run was stopped before both were attacked
-        pair, twin = (
-            worst_case(records, name, epsilon, scopes)[scopes["adaptive"]] for name in (ROBUST_PAIR, TWIN)
-        )
-        found.append({"defence": ROBUST_PAIR, "twin": TWIN, "epsilon": epsilon, **_difference(pair, twin)})
+    for pair, twin in PAIRS.items():
+        if not {pair, twin} <= set(names):
+            continue
+        for epsilon in epsilons:
+            if not all(_tried(records, name, epsilon) for name in (pair, twin)):
+                continue  # the run was stopped before both were attacked
+            left, by_twin = (
+                worst_case(records, name, epsilon, scopes)[scopes["adaptive"]] for name in (pair, twin)
+            )
+            found.append({"defence": pair, "twin": twin, "epsilon": epsilon, **_difference(left, by_twin)})
     return found
 
 

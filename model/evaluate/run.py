@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.attacks import attack, round_and_still_fool, round_inside_ball
+from model.attacks.pgd import pgd as descend
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import ImageSet, evenly_spaced, to_float
@@ -19,7 +20,6 @@ from model.evaluate.journal import Journal, Record
 from model.evaluate.plan import MAIN, MI_FGSM, Preset, Scope, Strike
 from model.evaluate.systems import System
 from model.ops import keep_planes
-from model.pgd import pgd as descend
 
 BATCH_PIXELS, BATCH_PICTURES = 100 * 32 * 32, 100
 """At most in one batch. A gradient through the paper's codec needs about 12 kB a pixel: 1.2 GB so."""

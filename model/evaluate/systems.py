@@ -7,27 +7,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import TENSORS_FILE, WEIGHTS, file_hash, tensors_hash
-from model.classifiers import (
-    CLASSIFIERS,
-    SMALL,
-    Classifier,
-    DefendedClassifier,
-    find_classifier,
-    load_classifier,
-)
-from model.comdefend import FAITHFUL, PHOTO, PURIFY, ROBUST, SMALL_LIGHT
+from model import checkpoint, zoo
+from model.checkpoint import TENSORS_FILE, file_hash, tensors_hash
+from model.classifiers import Classifier, DefendedClassifier, load_classifier
 from model.defences import DEFENCES, Codec, Defence, Nothing, load_defence
 from model.evaluate.plan import Scope
 
-RETRAINED = "cifar10-on-reconstructions"
-"""The classifier that was trained on what the codec makes of its pictures."""
-ROBUST_PAIR, TWIN = f"{ROBUST}@cifar10-robust", "none@cifar10-adversarial"
-"""A codec and a classifier trained against an attacker who knows both, and the same without a codec."""
-RESNET50 = "cifar10-resnet50"
-"""The paper's classifier."""
+PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.pairs()}
+"""A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
 PHOTO_DIAL = (32, 16)
-"""Planes of the codec of photographs besides all of them: 2 bits per pixel, and 1."""
+"""Planes of a codec of photographs besides all of them: 2 bits per pixel, and 1."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
@@ -55,7 +44,7 @@ class System:
     def costly(self) -> bool:
         """Whether it takes seconds for each picture: a codec of the paper's shape before large ones."""
         heavy = isinstance(self.defence, Codec) and self.defence.codec.config.downscale == 1
-        return heavy and self.classifier.config.image_size > SMALL
+        return heavy and self.classifier.config.image_size > zoo.SMALL
 
     def own(self, scopes: dict[Scope, Tensor]) -> dict[Scope, Tensor]:
         """The scopes as they are for this system."""
@@ -80,25 +69,43 @@ class System:
 
 def classifier_hash(name: str, classifier: Classifier) -> str:
     """SHA-256 of a classifier's file under ``weights/``, else of its tensors."""
-    file = WEIGHTS / name / TENSORS_FILE
+    file = checkpoint.WEIGHTS / name / TENSORS_FILE
     return file_hash(file) if file.is_file() else tensors_hash(classifier)
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
     """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
-    photographs = find_classifier(classifier).config().image_size > SMALL
+    pictures = _kind(classifier)
+    codecs = [
+        codec.name
+        for codec in zoo.EVERY_CODEC
+        if codec.pictures == pictures and not codec.partner and codec.has_folder
+    ]
+    photographs = pictures == "photographs"
     if photographs:
-        dial = [PHOTO, *(f"{PHOTO}:{planes}" for planes in PHOTO_DIAL)]
-        names = ["none", *(dial if (WEIGHTS / PHOTO).is_dir() else []), FAITHFUL]
-    else:
-        names = ["none", FAITHFUL, *(name for name in (PURIFY, SMALL_LIGHT) if (WEIGHTS / name).is_dir())]
-    if classifier == "cifar10":
-        large = (f"none@{RESNET50}", f"{PURIFY}@{RESNET50}")
-        own = (f"{PURIFY}@{RETRAINED}", *large, ROBUST_PAIR, TWIN)
-        names += [name for name in own if (WEIGHTS / name.partition("@")[2]).is_dir()]
+        codecs = [name for codec in codecs for name in (codec, *(f"{codec}:{p}" for p in PHOTO_DIAL))]
+        codecs.append(zoo.FAITHFUL)
+    names = ["none", *codecs]
+    for entry in zoo.EVERY_CLASSIFIER:
+        if entry.compared_with == classifier and entry.has_folder:
+            names += _lines_of(entry, zoo.default_codec(pictures))
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
     jpegs = [*JPEGS, *(["jpeg-15"] if photographs else [])]
     return [*names, *(["authors"] if authors else []), *jpegs, *others]
+
+
+def _kind(classifier: str) -> zoo.Pictures:
+    size = zoo.find_classifier(classifier).config().image_size
+    return zoo.kind_of(size, size)
+
+
+def _lines_of(entry: zoo.ClassifierEntry, codec: str) -> list[str]:
+    """A classifier compared with another: behind its own codec, else without one and with the usual one."""
+    if entry.partner:
+        return [f"{entry.partner}@{entry.name}"]
+    if f"none@{entry.name}" in PAIRS.values():
+        return [f"none@{entry.name}"]
+    return [f"{defence}@{entry.name}" for defence in ("none", codec)]
 
 
 def load_systems(
@@ -134,11 +141,12 @@ def ready(module: M) -> M:
 
 def transfer_source(classifier: str) -> str | None:
     """Another classifier of the same classes, whose weights are at hand, to craft pictures on."""
-    for name in ("cifar10", RETRAINED):
-        if (
-            name != classifier
-            and (WEIGHTS / name).is_dir()
-            and CLASSIFIERS[classifier].config().classes == (CLASSIFIERS[name].config().classes)
-        ):
+    default = zoo.find_classifier(zoo.default_classifier(_kind(classifier)))
+    classes = zoo.find_classifier(classifier).config().classes
+    for name in (default.name, default.transfers_from):
+        if name is None or name == classifier:
+            continue
+        other = zoo.find_classifier(name)
+        if other.has_folder and other.config().classes == classes:
             return name
     return None

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import WeightsError, read_tensors
-from model.classifiers import ARCHITECTURES, CLASSIFIERS, theirs
+from model.classifiers import ARCHITECTURES
 from model.config import ClassifierConfig
+from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
 
 CONFIG = ClassifierConfig(
     arch="resnet20",
@@ -71,4 +72,6 @@ def tensors(_progress: object) -> dict[str, Tensor]:
 
 
 ARCHITECTURES["resnet20"] = ResNet20
-CLASSIFIERS["resnet20"] = theirs("ResNet-20, someone else's", lambda: CONFIG, tensors)
+CLASSIFIERS["resnet20"] = ClassifierEntry(
+    "resnet20", "ResNet-20, someone else's", origin=Origin(lambda: CONFIG, tensors)
+)

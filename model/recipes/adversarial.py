@@ -1,7 +1,7 @@
 """Training against the attacker: a classifier alone, or a codec and a classifier together."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -9,18 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from model import pretrained
+from model.attacks.pgd import Descent, Goal, Label, Model, OtherAnswers, ascend, pgd
 from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
 from model.device import many_graphs, on_gpu
 from model.metrics import wilson_interval
 from model.networks import ARCHITECTURES
-from model.pgd import Descent, pgd
 from model.pretrained import Pretrained
 from model.recipes.classifier import DECAY, config_for, sgd
 from model.recipes.codec import widen
 from model.recipes.settings import WEIGHT, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
+from model.zoo import FAITHFUL, pairs
+
+(PAIR,) = pairs()
 
 
 class Seen(NamedTuple):
@@ -35,7 +38,7 @@ class Seen(NamedTuple):
 
 
 def perturbed(
-    cost: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, steps: int, generator: torch.Generator
+    model: Model, goal: Goal, x: Tensor, epsilon: float, steps: int, generator: torch.Generator
 ) -> Tensor:
     """Adversarial pictures to train on, shape (B,3,H,W), range [0,1].
 
@@ -44,7 +47,8 @@ def perturbed(
     steps are PGD from a random start, each of a quarter of the radius (Madry et al. 2018).
 
     Args:
-        cost: what is ascended, a scalar of pictures; it may draw no random numbers.
+        model: the attacked system, [0,1] pictures to logits; it may draw no random numbers.
+        goal: what is to rise.
         x: shape (B,3,H,W), range [0,1].
         epsilon: radius of the L-infinity ball in 1/255.
         steps: at least one.
@@ -52,15 +56,9 @@ def perturbed(
     """
     radius, once = epsilon / 255, steps == 1
     noise = torch.empty_like(x).uniform_(-1, 1, generator=generator)
-    now = x + (2 if once else 1) * radius * noise
-    for _ in range(steps):
-        at = now.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(cost(at), at)
-        now = at.detach() + (1 if once else 0.25) * radius * gradient.sign()
-        if not once:
-            now = now.clamp(x - radius, x + radius)
-        now = now.clamp(0, 1)
-    return now
+    start = x + (2 if once else 1) * radius * noise
+    ball, step_size = (math.inf, radius) if once else (radius, 0.25 * radius)
+    return ascend(model, x, goal, Descent(steps), ball, step_size, start=start).adversarial
 
 
 @dataclass(frozen=True)
@@ -160,18 +158,10 @@ class AdversarialTask(Task[AdversarialSettings]):
         if self.settings.beta:
             with torch.no_grad():
                 wanted = self.see(x).logits.softmax(1)
-            found = perturbed(
-                lambda at: _divergence(self.see(at).logits, wanted),
-                x,
-                self.settings.epsilon,
-                self.settings.steps,
-                generator,
-            )
+            goal: Goal = OtherAnswers(wanted)
         else:
-            found = perturbed(
-                lambda at: nn.functional.cross_entropy(self.see(at).logits, labels, reduction="sum"),
-                x, epsilon, steps, generator,
-            )  # fmt: skip
+            goal = Label(labels)
+        found = perturbed(lambda at: self.see(at).logits, goal, x, epsilon, steps, generator)
         self.model.train(training).requires_grad_(True)
         return found
 
@@ -187,7 +177,8 @@ class AdversarialTask(Task[AdversarialSettings]):
             of_clean, of_adversarial = seen.logits.chunk(2)
             loss = nn.functional.cross_entropy(of_clean if beta else of_adversarial, labels)
             if beta:
-                loss = loss + beta * _divergence(of_adversarial, of_clean.softmax(1)) / len(x)
+                divergences = OtherAnswers(of_clean.softmax(1)).losses(of_adversarial)  # (B,)
+                loss = loss + beta * divergences.sum() / len(x)
             clean, turned = seen.features.chunk(2)
             loss = loss + matching * (1 - nn.functional.cosine_similarity(clean, turned)).mean()
         loss = loss + self.faithful(seen.x_hat, x)
@@ -221,10 +212,8 @@ class AdversarialTask(Task[AdversarialSettings]):
 class RobustSettings(AdversarialSettings):
     """Those of adversarial training, and the codec."""
 
-    start: str = setting(
-        "cifar10-adversarial", "the classifier at the beginning (name or folder; empty: untrained)"
-    )
-    codec: str = setting("comdefend-cifar10", "the codec at the beginning (name or folder)")
+    start: str = setting(PAIR.twin, "the classifier at the beginning (name or folder; empty: untrained)")
+    codec: str = setting(FAITHFUL, "the codec at the beginning (name or folder)")
     fidelity: float = setting(
         0.1, "weight of the squared error between reconstructions and clean pictures", WEIGHT
     )
@@ -260,7 +249,7 @@ class RobustTask(AdversarialTask):
 
     @classmethod
     def folders(cls, settings: AdversarialSettings) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
-        return (cls.default_out, "cifar10-robust")
+        return (cls.default_out, PAIR.classifier)
 
     def parts(self) -> tuple[Pretrained, ...]:
         return (self.codec, self.classifier)
@@ -292,8 +281,3 @@ class RobustTask(AdversarialTask):
 
     def finish(self, data: ImageSet) -> None:
         self.codec.measure_surrogate(to_float(data.every(100).images))
-
-
-def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of answers from the wanted probabilities, (B,classes), summed, in nats."""
-    return nn.functional.kl_div(logits.log_softmax(1), wanted, reduction="sum")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.classifiers import Classifier, load_classifier
-from model.comdefend import PHOTO, ComDefend
+from model.comdefend import ComDefend
 from model.data import ImageSet, central_crop, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import Means
@@ -15,13 +15,16 @@ from model.recipes.light import PhotoTask
 from model.recipes.purifying import noisy
 from model.recipes.settings import SHARE, Settings, setting
 from model.recipes.task import Stage, Step, Task
+from model.zoo import PHOTO, default_classifier
 
 
 @dataclass(frozen=True)
 class AnswersSettings(Settings):
     """The classifier that learns, what it sees, and through which noise."""
 
-    start: str = setting("imagenet", "the classifier at the beginning, which is its own teacher (name)")
+    start: str = setting(
+        default_classifier("photographs"), "the classifier at the beginning, which is its own teacher (name)"
+    )
     codec: str = setting(PHOTO, "the codec whose reconstructions it sees (name or folder)")
     strongest: float = setting(
         0.1, "greatest standard deviation of the noise on photographs, from none on, in [0,1]", SHARE

@@ -16,6 +16,7 @@ from model.device import on_gpu
 from model.metrics import wilson_interval
 from model.recipes.settings import SHARE, Range, Settings, setting
 from model.recipes.task import Stage, Step, Task
+from model.zoo import PURIFY
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class ReconstructionsTask(ClassifierTask):
     learning_rate = 0.02
     epochs = 2
     test_images = 2000
-    codec_name = "comdefend-cifar10-purify"
+    codec_name = PURIFY
 
     def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
         super().__init__(data, settings)

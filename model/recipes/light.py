@@ -24,10 +24,12 @@ class LightSettings(PurifyingSettings):
     weakest: float = setting(0.05, "least standard deviation of the noise on a picture, in [0,1]", SHARE)
     strongest: float = setting(0.15, "greatest of it", SHARE)
     guide: float = setting(
-        15.0, "how strongly guides pull at each picture, in multiples of the squared error's gradient", WEIGHT
+        50.0, "how strongly guides pull at each picture, in multiples of the squared error's gradient", WEIGHT
     )
     features: float = setting(
-        200.0, "weight of the difference of their feature maps beside the divergence of their answers", WEIGHT
+        1000.0,
+        "weight of the difference of their feature maps beside the divergence of their answers",
+        WEIGHT,
     )
     guide_noise: float = setting(
         0.06, "greatest standard deviation of the noise between codec and guides", SHARE

@@ -15,6 +15,7 @@ from model.recipes.codec import AnyCodecTask, widen
 from model.recipes.purifying import PurifyingSettings, fidelity_and_agreement, kept_planes, noisy
 from model.recipes.settings import SettingError, setting
 from model.recipes.task import Stage, Step
+from model.zoo import FAITHFUL
 
 
 def _blurred(white: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class PurifySettings(PurifyingSettings):
     """Those of all purifying codecs, where training starts, and the noise's shapes."""
 
     start: tuple[str, ...] = setting(
-        ("comdefend-cifar10",),
+        (FAITHFUL,),
         "the codec at the beginning (name or folder); of several the mean of their weights, and the record "
         "of the last; none: untrained",
     )

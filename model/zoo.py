@@ -1,0 +1,245 @@
+"""Every model there is, one entry each: this is the one place that knows their names.
+
+A new codec or classifier is an entry of :data:`EVERY_CODEC` or :data:`EVERY_CLASSIFIER`; page, endpoints,
+evaluation, cards and tests ask here. ``CODECS`` and ``CLASSIFIERS`` are those of them that can be had now.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from model import checkpoint, imagenet
+from model.config import ClassifierConfig
+from model.imagenet import Lite, OnProgress
+
+Pictures = Literal["small", "photographs"]
+SMALL = 64
+"""Pictures of at most so many pixels a side are CIFAR-10's kind, larger ones photographs."""
+
+
+class UnknownClassifierError(ValueError):
+    """No classifier has that name; the message lists the names."""
+
+
+class Origin(NamedTuple):
+    """Where weights come from that are not in a folder of ours."""
+
+    config: Callable[[], ClassifierConfig]
+    """Its ``arch`` is a key of :data:`model.classifiers.ARCHITECTURES`."""
+    tensors: Callable[[OnProgress | None], dict[str, Tensor]]
+    """By name; gets a callback that reports the share of a download that is done."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model, its weights in the folder of its name under ``weights/``."""
+
+    name: str
+    about: str
+    """What it is, in a few words."""
+    default_for: Pictures | None = None
+    """For which pictures it is meant where none is named."""
+    once_trained: bool = False
+    """Whether it is no part of the repository, since its training takes a GPU: such a one is offered once its
+    folder is there."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its weights lie, or would."""
+        return checkpoint.WEIGHTS / self.name
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether there are weights in a folder of ours."""
+        return self.folder.is_dir()
+
+
+@dataclass(frozen=True)
+class CodecEntry(Entry):
+    """A ComDefend codec."""
+
+    pictures: Pictures = "small"
+    """What it was trained on."""
+    partner: str | None = None
+    """The classifier that it was trained together with: it stands before no other."""
+
+
+@dataclass(frozen=True)
+class ClassifierEntry(Entry):
+    """A classifier."""
+
+    partner: str | None = None
+    """The codec that it was trained to stand behind."""
+    twin: str | None = None
+    """The classifier that was trained likewise, without a codec: the yardstick."""
+    compared_with: str | None = None
+    """In the evaluation of this other classifier, it has lines of its own."""
+    transfers_from: str | None = None
+    """The classifier on which an attacker crafts pictures who cannot look into this one."""
+    origin: Origin | None = None
+    """Where its weights come from, if not from its folder."""
+
+    def config(self) -> ClassifierConfig:
+        """Its classes, its pictures' size and so on, without its weights.
+
+        Raises:
+            WeightsError: the folder's ``config.json`` is missing or damaged.
+        """
+        if self.origin is not None:
+            return self.origin.config()
+        return checkpoint.read_config(self.folder, ClassifierConfig)[0]
+
+
+def _lite(name: str, lite: Lite, default_for: Pictures | None = None) -> ClassifierEntry:
+    about = f"EfficientNet-Lite{lite.number}, 1,000 classes, {lite.image_size} × {lite.image_size} pixels"
+    return ClassifierEntry(name, about, default_for, origin=Origin(lite.config, lite.tensors))
+
+
+FAITHFUL, PURIFY, PHOTO = "comdefend-cifar10", "comdefend-cifar10-purify", "comdefend-photo"
+"""The codec of the paper's loss, and those that are tuned to take perturbations away."""
+ROBUST = "comdefend-cifar10-robust"
+"""The codec that has a classifier of its own."""
+
+EVERY_CODEC: tuple[CodecEntry, ...] = (
+    CodecEntry(FAITHFUL, "the paper's loss"),
+    CodecEntry(PURIFY, "trained to purify", default_for="small"),
+    CodecEntry(
+        PHOTO,
+        "light, trained to purify photographs",
+        default_for="photographs",
+        pictures="photographs",
+        once_trained=True,
+    ),
+    CodecEntry("comdefend-cifar10-light", "light, trained to purify", once_trained=True),
+    CodecEntry(
+        ROBUST,
+        "trained with its classifier, against an attacker who knows both",
+        partner="cifar10-robust",
+        once_trained=True,
+    ),
+)
+EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
+    ClassifierEntry(
+        "cifar10",
+        "ten classes, 32 × 32 pixels",
+        default_for="small",
+        transfers_from="cifar10-on-reconstructions",
+    ),
+    ClassifierEntry("cifar10-preact", "the same classes, a pre-activation ResNet-20"),
+    ClassifierEntry(
+        "cifar10-on-reconstructions",
+        "cifar10, tuned to what the purifying codec makes of pictures",
+        partner=PURIFY,
+        compared_with="cifar10",
+    ),
+    ClassifierEntry(  # the paper's classifier
+        "cifar10-resnet50", "the same classes, a ResNet-50", compared_with="cifar10", once_trained=True
+    ),
+    ClassifierEntry(
+        "cifar10-robust",
+        "the same classes, trained with the robust codec, to stand behind it",
+        partner=ROBUST,
+        twin="cifar10-adversarial",
+        compared_with="cifar10",
+        once_trained=True,
+    ),
+    ClassifierEntry(
+        "cifar10-adversarial",
+        "the same classes, trained on adversarial pictures, without a codec",
+        compared_with="cifar10",
+        once_trained=True,
+    ),
+    ClassifierEntry(
+        "imagenet-on-reconstructions",
+        "imagenet, tuned to what comdefend-photo makes of pictures",
+        partner=PHOTO,
+        once_trained=True,
+    ),
+    _lite("imagenet", imagenet.LITES[0], default_for="photographs"),
+    _lite("imagenet-lite1", imagenet.LITES[1]),
+    _lite("imagenet-lite2", imagenet.LITES[2]),
+    ClassifierEntry(
+        "imagenet-resnet50",
+        "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
+        origin=Origin(imagenet.resnet50_config, imagenet.resnet50_tensors),
+    ),
+)
+
+"""All models, trained yet or not, in the order of the page; nothing else hangs on that order but the order of
+the evaluation's lines."""
+
+E = TypeVar("E", bound=Entry)
+
+
+def offered(entries: tuple[E, ...]) -> dict[str, E]:
+    """By name, in the order of the page, those that can be had: not what still has to be trained."""
+    return {entry.name: entry for entry in entries if entry.has_folder or not entry.once_trained}
+
+
+CODECS = offered(EVERY_CODEC)
+"""The codecs that can be had, by name."""
+CLASSIFIERS = offered(EVERY_CLASSIFIER)
+"""The classifiers that can be had, by name. Someone else's may be added."""
+
+
+def kind_of(width: int, height: int) -> Pictures:
+    """Which pictures those of that size are, in pixels."""
+    return "small" if max(width, height) <= SMALL else "photographs"
+
+
+def default_classifier(pictures: Pictures) -> str:
+    """The name of the classifier that is meant where none is named."""
+    (name,) = (entry.name for entry in EVERY_CLASSIFIER if entry.default_for == pictures)
+    return name
+
+
+def default_codec(pictures: Pictures) -> str:
+    """The name of the codec that is meant where none is named: the paper's, until there is a better one."""
+    (name,) = (entry.name for entry in EVERY_CODEC if entry.default_for == pictures)
+    return name if name in CODECS else FAITHFUL
+
+
+def find_classifier(name: str) -> ClassifierEntry:
+    """The classifier of that name.
+
+    Raises:
+        UnknownClassifierError: there is none; the message lists the names.
+    """
+    if not isinstance(name, str) or name not in CLASSIFIERS:
+        raise UnknownClassifierError(f"unknown classifier {name!r}; choose from {', '.join(CLASSIFIERS)}")
+    return CLASSIFIERS[name]
+
+
+def classifier_for(width: int, height: int) -> str:
+    """The name of the classifier that suits a picture of that size, in pixels."""
+    return default_classifier(kind_of(width, height))
+
+
+def codec_for(classifier: str) -> str:
+    """The name of the codec that is meant before a classifier: its own, else by the size of its pictures."""
+    entry = find_classifier(classifier)
+    if entry.partner in CODECS:
+        return entry.partner
+    size = entry.config().image_size
+    return default_codec(kind_of(size, size))
+
+
+class Pair(NamedTuple):
+    """Names of a codec and a classifier that were trained together, and of the yardstick."""
+
+    codec: str
+    classifier: str
+    twin: str
+    """The classifier that was trained likewise, without a codec."""
+
+
+def pairs() -> tuple[Pair, ...]:
+    """The pairs that have a twin, trained yet or not."""
+    return tuple(
+        Pair(entry.partner, entry.name, entry.twin)
+        for entry in EVERY_CLASSIFIER
+        if entry.partner is not None and entry.twin is not None
+    )
