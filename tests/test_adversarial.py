@@ -233,7 +233,8 @@ def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, 
     out = tmp_path / "a"
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", slow_step)
-        given = options(dataset, out, "--epochs", "4", "--stop-after", "60", what="adversarial")
+        length = ("--epochs", "4", "--stop-after", "60")
+        given = options(dataset, out, *length, "--arch", "tiny", what="adversarial")
         assert train_by(lambda: now, given) == 0
     assert now == 3601
     assert not out.exists()
