@@ -5,11 +5,20 @@ import shlex
 import sys
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose help ends with the settings of each recipe."""
+
+    def format_help(self) -> str:
+        from model import train
+
+        return f"{super().format_help()}\n{train.settings_help()}"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All options. Nothing here imports gradio, which training does without."""
     from model import evaluate, train
 
-    parser = argparse.ArgumentParser(description=__doc__.replace("``", ""))
+    parser = Parser(description=__doc__.replace("``", ""))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     serve = parser.add_argument_group("serving")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
@@ -39,18 +48,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    args = build_parser().parse_args(argv)
+    from model import files, train
+
+    parser = build_parser()
+    args = parser.parse_args(argv)
     command = shlex.join(["python", "app.py", *argv])
     if args.train:
-        from model import train
-
-        return train.main(args, command)
+        return train.main(args, command, files.REPOSITORY)
+    if given := train.given_settings(args):
+        parser.error(f"{train.option(next(iter(given)))} is a setting of a recipe: name one with --train")
     if args.evaluate:
         from model import evaluate
 
         return evaluate.main(args, command)
     if args.benchmark == "compute":
-        from model import cost
+        from model.train import cost
 
         return cost.main(args.device, args.compile)
     if args.benchmark:
@@ -69,8 +81,8 @@ def serve(args: argparse.Namespace) -> int:
     from app.page.build import build_demo, launch_options
     from app.page.layout import example_pictures
     from app.settings import Settings
-    from model.checkpoint import WeightsError
     from model.device import DeviceError
+    from model.files import WeightsError
     from model.zoo import CODECS, default_classifier
 
     try:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from model import curve
 from model.config import ClassifierConfig, CodecConfig, Config
+from model.recipes.settings import spelled_out
 from model.zoo import PURIFY, default_classifier, pairs
 
 CITATION = """```bibtex
@@ -35,7 +36,7 @@ TUNED = (
 )
 ANSWERS = (
     " Tuned to say of what the codec `{codec}` makes of photographs, clean and noisy ones, what "
-    "`{classifier}` says of the photographs; without labels, and without adversarial pictures."
+    "`{start}` says of the photographs; without labels, and without adversarial pictures."
 )
 LISTED = 20
 """More classes than these are not named."""
@@ -112,7 +113,7 @@ def _classifier_facts(config: ClassifierConfig, record: dict[str, Any]) -> Facts
     if record["recipe"]["task"] == "classifier-on-reconstructions":
         what += TUNED
     if record["recipe"]["task"] == "answers":
-        what += ANSWERS.format(**dict(text.split("=", 1) for text in record["recipe"]["settings"]))
+        what += ANSWERS.format(**record["recipe"]["settings"])
         scores = [
             (f"{which} photographs whose reconstruction it says the same of", f"{record['test'][name]:.1%}")
             for name, which in (("clean_agreement", "Clean"), ("agreement", "Noisy"))
@@ -227,7 +228,7 @@ def _training(record: dict[str, Any]) -> str:
 
 def _settings(record: dict[str, Any]) -> str:
     """What a run could choose and did; recipes without a choice are as they are in the code."""
-    return ", ".join(record["recipe"].get("settings", ())) or "the recipe's"
+    return ", ".join(spelled_out(record["recipe"].get("settings", {}))) or "the recipe's"
 
 
 def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,322 +1,55 @@
-"""Files of weights: strict loading, atomic saving, and what a stopped training run goes on from.
+"""The name under which :mod:`model.pretrained` and :mod:`model.files` were one room.
 
-A saved model is a folder as the Hugging Face Hub has it::
-
-    config.json         the network's shape, and the SHA-256 of the weights
-    model.safetensors   the weights
-    README.md           the model card
-    history.json        the training curve (where it was trained here)
+For those who still ask here; it goes with the last of them.
 """
 
-import hashlib
-import json
-import os
-import shutil
-from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+import sys
 
-import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
-from torch import Tensor, nn
+from model import files, pretrained
+from model.files import (
+    REPOSITORY,
+    WeightsError,
+    file_hash,
+    load_tensors,
+    read_json,
+    read_tensors,
+    replace_folder,
+    tensors_hash,
+    write_atomically,
+    write_json,
+)
+from model.pretrained import (
+    CONFIG_FILE,
+    TENSORS_FILE,
+    WEIGHTS,
+    Pretrained,
+    find_folder,
+    read_config,
+    read_record,
+)
 
-from model.config import Config
+__all__ = [
+    "CONFIG_FILE",
+    "REPOSITORY",
+    "TENSORS_FILE",
+    "WEIGHTS",
+    "Pretrained",
+    "WeightsError",
+    "file_hash",
+    "find_folder",
+    "load_tensors",
+    "read_config",
+    "read_json",
+    "read_record",
+    "read_tensors",
+    "replace_folder",
+    "tensors_hash",
+    "write_atomically",
+    "write_json",
+]
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-WEIGHTS = REPOSITORY / "weights"
-CONFIG_FILE = "config.json"
-TENSORS_FILE = "model.safetensors"
-
-
-class WeightsError(RuntimeError):
-    """Weights are missing, damaged or do not fit; the message names the file or the tensor.
-
-    ``repair`` is the command that brings them back, where there is one.
-    """
-
-    def __init__(self, message: str, repair: str | None = None) -> None:
-        super().__init__(message)
-        self.repair = repair
-
-
-def _repair(folder: Path) -> str | None:
-    """The command that restores a folder of weights, if it is one of the repository's."""
-    return f"git checkout -- weights/{folder.name}" if folder.parent == WEIGHTS else None
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` in one step: a reader sees the old bytes or the new ones, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON, indented, in one step."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's value; a missing or damaged file is an error that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is missing") from error
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and its metadata."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is missing") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
-
-
-def load_tensors(module: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
-    """Copy ``tensors`` into ``module``; a missing, extra or misshapen one is an error naming it."""
-    expected = module.state_dict()
-    problems = [f"tensor {name} is missing" for name in sorted(expected.keys() - tensors.keys())]
-    problems += [f"tensor {name} is unknown" for name in sorted(tensors.keys() - expected.keys())]
-    problems += [
-        f"tensor {name} has shape {tuple(tensors[name].shape)}, not {tuple(wanted.shape)}"
-        for name, wanted in expected.items()
-        if name in tensors and tensors[name].shape != wanted.shape
-    ]
-    if problems:
-        raise WeightsError(f"{source} does not fit: {'; '.join(problems)}")
-    module.load_state_dict(tensors)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def tensors_hash(module: nn.Module) -> str:
-    """SHA-256 of a module's tensors and their names, wherever they came from, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def find_folder(name_or_path: str | Path) -> Path | None:
-    """The local folder that a name means; None where it can only be a Hub id ("owner/name").
-
-    ``weights/NAME`` and the bare ``NAME`` of a built-in model mean the repository's folder,
-    whatever the current directory is.
-
-    Raises:
-        WeightsError: it names a local folder that does not exist.
-    """
-    text = str(name_or_path)
-    path = Path(name_or_path)
-    relative = path.relative_to("weights") if path.parts[:1] == ("weights",) else path
-    if not path.is_absolute() and (WEIGHTS / relative).is_dir() and len(relative.parts) == 1:
-        return WEIGHTS / relative
-    if path.is_dir():
-        return path
-    looks_local = isinstance(name_or_path, Path) or text.startswith((".", "/", "~", "weights"))
-    if not looks_local and text.count("/") == 1:
-        return None
-    where = WEIGHTS / relative if not path.is_absolute() and len(path.parts) <= 2 else path
-    raise WeightsError(
-        f"there is no folder {where} (nor is {text!r} the id of a model on the Hub)", _repair(where)
-    )
-
-
-def read_record(name: str) -> dict[str, Any] | None:
-    """What is told of the run that made a model, by its name or folder; None where nothing is."""
-    history = (find_folder(name) or Path(name)) / "history.json"
-    return read_json(history) if history.is_file() else None
-
-
-C = TypeVar("C", bound=Config)
-
-
-def read_config(folder: Path, kind: type[C]) -> tuple[C, str | None]:
-    """What ``config.json`` says of a model, and the SHA-256 of its weights.
-
-    Raises:
-        WeightsError: the file is missing or damaged, or describes another kind of model.
-    """
-    stated = read_json(folder / CONFIG_FILE)
-    if not isinstance(stated, dict):
-        raise WeightsError(f"{folder / CONFIG_FILE} is damaged: it holds no JSON object")
-    wanted_hash = stated.pop("sha256", None)
-    try:
-        return kind.from_dict(stated), wanted_hash
-    except (ValueError, TypeError) as error:  # ConfigError, or a value of the wrong kind
-        raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
-
-
-class Pretrained(nn.Module, PyTorchModelHubMixin):
-    """``from_pretrained`` and ``save_pretrained``, made strict.
-
-    The hub mixin's own loading guesses: a missing config is a warning, unknown entries are
-    dropped, missing tensors are ignored, pickles are accepted. Here each of these is an error.
-    """
-
-    config_class: ClassVar[type[Config]]
-    config: Config
-
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        force_download: bool = False,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        revision: str | None = None,
-        map_location: str | torch.device = "cpu",
-    ) -> Self:
-        """Load a saved model, ready for inference.
-
-        Args:
-            pretrained_model_name_or_path: a folder, a name under ``weights/``, or a Hub id.
-            map_location: the device to put the model on.
-            revision, force_download, token, cache_dir, local_files_only: as in ``huggingface_hub``.
-
-        Raises:
-            WeightsError: something is missing, damaged, or does not fit; the message names it.
-        """
-        name = pretrained_model_name_or_path
-        return cls._from_pretrained(
-            model_id=str(find_folder(name) or name),
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-            map_location=map_location,
-        )
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, map_location: str | torch.device = "cpu", **hub: Any) -> Self:
-        folder = find_folder(model_id) or _download(model_id, **hub)
-        try:
-            return cls._load(folder).to(map_location)
-        except WeightsError as error:
-            error.repair = _repair(folder)
-            raise
-
-    @classmethod
-    def _load(cls, folder: Path) -> Self:
-        config, wanted_hash = read_config(folder, cls.config_class)
-        try:
-            model = cls(config)
-        except ValueError as error:
-            raise WeightsError(f"{folder / CONFIG_FILE} does not fit: {error}") from error
-
-        path = folder / TENSORS_FILE
-        tensors, _ = read_tensors(path)
-        load_tensors(model, tensors, path)  # first, since it can say what is wrong
-        if wanted_hash is None:
-            raise WeightsError(f"{folder / CONFIG_FILE} does not fit: missing entries ['sha256']")
-        if wanted_hash != file_hash(path):
-            raise WeightsError(f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states")
-        return model.eval()
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        data = to_safetensors(tensors, metadata={"format": "pt"})
-        write_atomically(save_directory / TENSORS_FILE, data)
-        digest = hashlib.sha256(data).hexdigest()
-        write_json(save_directory / CONFIG_FILE, {**self.config.to_dict(), "sha256": digest})
-
-
-def _download(model_id: str, **hub: Any) -> Path:
-    """Fetch a model's two files from the Hub; the folder of its snapshot."""
-    try:
-        for name in (TENSORS_FILE, CONFIG_FILE):
-            path = Path(hf_hub_download(repo_id=model_id, filename=name, **hub))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise WeightsError(f"{name} of {model_id!r} could not be had from the Hub: {error}") from error
-    return path.parent
-
-
-def replace_folder(new: Path, target: Path) -> None:
-    """Put the complete folder ``new`` in the place of ``target``; ``new`` stays where it is."""
-    staged = target.with_name(f".{target.name}.new")
-    old = target.with_name(f".{target.name}.old")
-    for leftover in (staged, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(new, staged)
-    if target.exists():
-        target.rename(old)
-    try:
-        staged.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def save_run(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> None:
-    """Write all that a run needs to go on into one safetensors file, in one step.
-
-    Args:
-        modules: by name, which has no dot.
-        state: what is not a tensor (JSON values), kept in the file's metadata.
-    """
-    tensors = {
-        f"{prefix}.{name}": tensor
-        for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
-    }
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if value is not None:
-                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, to_safetensors(tensors, metadata={"state": json.dumps(state)}))
-
-
-def read_run_state(path: Path) -> dict[str, Any]:
-    """The ``state`` of a run saved by :func:`save_run`."""
-    _, metadata = read_tensors(path)
-    try:
-        return json.loads(metadata["state"])
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged: it holds no state of a run") from error
-
-
-def load_run(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put the tensors of :func:`save_run` back into ``modules``, by name, and ``optimizer``."""
-    tensors, _ = read_tensors(path)
-    for prefix, module in modules.items():
-        own = {n.removeprefix(f"{prefix}."): t for n, t in tensors.items() if n.startswith(f"{prefix}.")}
-        load_tensors(module, own, path)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, entry = name.split(".", 2)
-            state.setdefault(int(index), {})[entry] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    for parameter, kept in optimizer.state.items():
-        for name, value in kept.items():
-            if value.shape == parameter.shape:  # in memory as the parameter, as fused optimisers want it
-                kept[name] = torch.empty_like(parameter).copy_(value)
+for _name in __all__:
+    if not hasattr(pretrained, _name):
+        setattr(pretrained, _name, getattr(files, _name))
+# One module under two names, so that a constant that is replaced in one is replaced in the other.
+sys.modules[__name__] = pretrained

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from model import ops
-from model.checkpoint import Pretrained
 from model.config import CodecConfig
+from model.pretrained import Pretrained
 from model.tiling import tiled
 
 

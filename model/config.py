@@ -5,9 +5,13 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self, get_args
 
 
-def words(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """The parts of a list in one word, "a,b"."""
-    return [word for word in text.split(",") if word]
+    return [part for part in text.split(",") if part]
+
+
+words = comma_separated
+"""The name that the evaluation knows it by."""
 
 
 class ConfigError(ValueError):

@@ -14,6 +14,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from model import files
+
 Split = Literal["train", "test"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -186,10 +188,8 @@ def central_square(picture: Image.Image, size: int, crop: float = 1.0) -> Image.
 def _load_cifar10(split: Split) -> ImageSet:
     from torchvision.datasets import CIFAR10
 
-    from model.checkpoint import REPOSITORY
-
     try:
-        dataset = CIFAR10(str(REPOSITORY / "data"), train=split == "train", download=True)
+        dataset = CIFAR10(str(files.REPOSITORY / "data"), train=split == "train", download=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"CIFAR-10 could not be downloaded ({error}); name a folder with --data") from error
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # (N,3,32,32)
@@ -254,3 +254,9 @@ def random_crops(images: Tensor, size: int, generator: torch.Generator, padding:
     which = torch.arange(batch, device=device)[:, None, None]
     crops = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
     return crops.permute(0, 3, 1, 2)
+
+
+def central_crop(images: Tensor, side: int) -> Tensor:
+    """The middle of square pictures (B,C,S,S), shape (B,C,side,side); all of smaller ones."""
+    edge = max(0, images.shape[-1] - side) // 2
+    return images[..., edge : edge + side, edge : edge + side]

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import WeightsError, file_hash
 from model.config import ClassifierConfig
+from model.files import WeightsError, file_hash
 
 OnProgress = Callable[[float], None]
 """Called with the share done, in [0,1]."""

@@ -1,7 +1,8 @@
 """Small models and small data for all tests."""
 
 import importlib.util
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,16 +12,16 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
-from model import checkpoint
-from model.classifiers import ARCHITECTURES, Classifier
+from model import pretrained
+from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
 from model.data import ImageSet
 from model.defences import BitDepth, Codec, GaussianNoise, Nothing
 from model.evaluate.journal import Record
 from model.evaluate.systems import System, ready
+from model.networks import ARCHITECTURES
 from model.recipes import AnswersTask, PhotoTask, SmallTask
-from model.recipes import classifier as classifier_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
@@ -39,6 +40,11 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock that goes on by so many seconds whenever somebody looks at it."""
+    return itertools.count(step=seconds).__next__
 
 
 @pytest.fixture
@@ -152,13 +158,12 @@ def record(defence: str, attack: str, right: str, **changes: object) -> Record:
 def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefend) -> Path:
     """What recipes start from, in a folder: tiny codecs, and tiny classifiers of the dataset's classes."""
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_net)
-    for module in (checkpoint, classifier_recipe):
-        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     monkeypatch.setattr(PhotoTask, "network", TINY_LIGHT)
     monkeypatch.setattr(SmallTask, "network", TINY_LIGHT)
-    monkeypatch.setitem(PhotoTask.settings, "guides", "cifar10,cifar10-preact")
-    monkeypatch.setitem(AnswersTask.settings, "classifier", "cifar10")
-    monkeypatch.setitem(AnswersTask.settings, "codec", "comdefend-cifar10-purify")
+    monkeypatch.setattr(PhotoTask, "settings", PhotoTask.chosen(guides="cifar10,cifar10-preact"))
+    answers = AnswersTask.chosen(start="cifar10", codec="comdefend-cifar10-purify")
+    monkeypatch.setattr(AnswersTask, "settings", answers)
     for name in ("comdefend-cifar10", "comdefend-cifar10-purify"):
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)

@@ -8,16 +8,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model import ComDefend, recipes
+from model import ComDefend, files, recipes
 from model.classifiers import Classifier, DefendedClassifier
 from model.data import ImageSet, load_split, random_crops, to_float
 from model.recipes import AdversarialTask, RobustTask, SettingError
 from model.recipes.adversarial import perturbed
-from model.train import command, loop
+from model.train import loop
+from model.train import run as run_module
 from tests.conftest import script
+from tests.test_train import train_by
 
 main = script().main
-HELD_OUT = "held_out=8"
 
 
 @pytest.fixture
@@ -27,14 +28,14 @@ def data(dataset) -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path, tiny_weights):
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(AdversarialTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(AdversarialTask, "judge", recipes.adversarial.Descent(2, random_start=True))
 
 
 def options(dataset: Path, out: Path, *more: str, what: str = "robust") -> list[str]:
     return ["--train", what, "--data", str(dataset), "--out", str(out), "--batch-size", "8",
-            "--device", "cpu", "--set", HELD_OUT, *more]  # fmt: skip
+            "--device", "cpu", "--held-out", "8", *more]  # fmt: skip
 
 
 class Light:
@@ -77,7 +78,7 @@ def test_perturbed_pictures_follow_their_generator(pictures):
 
 
 def test_the_attack_moves_no_statistics_and_leaves_no_gradient(data):
-    task = AdversarialTask(data, ["arch=preact-resnet20", "steps=2"])
+    task = AdversarialTask(data, AdversarialTask.chosen(arch="preact-resnet20", steps=2))
     assert task.model.training
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
     task.attack(to_float(data.images[:8]), data.labels[:8], torch.Generator().manual_seed(0))
@@ -88,7 +89,7 @@ def test_the_attack_moves_no_statistics_and_leaves_no_gradient(data):
 
 
 def test_without_beta_the_loss_is_that_of_adversarial_pictures(data):
-    task = AdversarialTask(data, ["arch=tiny", "steps=2"])
+    task = AdversarialTask(data, AdversarialTask.chosen(arch="tiny", steps=2))
     step = task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0))
     x, adversarial = crops_and_attack(task, data)
     wanted = nn.functional.cross_entropy(task.model(adversarial), data.labels[:8])
@@ -104,8 +105,8 @@ def crops_and_attack(task: AdversarialTask, data: ImageSet) -> tuple[torch.Tenso
 
 @pytest.mark.parametrize("kind", [AdversarialTask, RobustTask])
 def test_trades_pays_for_clean_errors_and_for_what_an_attack_changes(data, kind):
-    settings = ["beta=5", "matching=2", "steps=3"] + ["arch=tiny"] * (kind is AdversarialTask)
-    task = kind(data, settings)
+    network = {"arch": "tiny"} if kind is AdversarialTask else {}
+    task = kind(data, kind.chosen(beta=5, matching=2, steps=3, **network))
     step = task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0))
     x, adversarial = crops_and_attack(task, data)
     clean, attacked = task.see(x), task.see(adversarial)
@@ -132,28 +133,38 @@ def test_codec_and_classifier_learn_together_through_hard_codes(data):
 
 
 @pytest.mark.parametrize(
-    "setting", ["steps=0", "epsilon=0", "epsilon=65", "decay=1", "beta=-1", "fidelity=-1", "held_out=0"]
+    ("setting", "value", "range_"),
+    [
+        ("steps", 0, "at least 1"),
+        ("epsilon", 0, "above 0 and at most 64"),
+        ("epsilon", 65, "above 0 and at most 64"),
+        ("decay", 1, "at least 0 and below 1"),
+        ("beta", -1, "at least 0"),
+        ("matching", -1, "at least 0"),
+        ("fidelity", -1, "at least 0"),
+        ("held_out", 0, "at least 1"),
+    ],
 )
-def test_impossible_settings_are_refused(data, setting):
-    with pytest.raises(SettingError):
-        RobustTask(data, [setting])
+def test_impossible_settings_are_refused(setting, value, range_):
+    with pytest.raises(SettingError, match=f"{setting} must be {range_}, got {value}"):
+        RobustTask.chosen(**{setting: value})
 
 
 def test_the_record_names_no_architecture_that_had_no_say():
-    assert "arch=" in RobustTask.spelled_out([])
-    assert "start=cifar10-adversarial" in RobustTask.spelled_out(["arch=resnet9"])
-    assert "arch=" in RobustTask.spelled_out(["arch=resnet9"])
-    assert "arch=resnet9" in RobustTask.spelled_out(["arch=resnet9", "start="])
-    assert "arch=preact-resnet18" in AdversarialTask.spelled_out([])
+    assert RobustTask.chosen().arch == ""
+    assert RobustTask.chosen(arch="resnet9").start == "cifar10-adversarial"
+    assert RobustTask.chosen(arch="resnet9").arch == ""
+    assert RobustTask.chosen(arch="resnet9", start="").arch == "resnet9"
+    assert AdversarialTask.chosen().arch == "preact-resnet18"
 
 
 def test_a_start_must_know_the_classes_and_a_network_must_tell_its_features(data):
     with pytest.raises(SettingError, match="other classes"):
         RobustTask(ImageSet(data.images, data.labels, ("a", "b")))
     with pytest.raises(SettingError, match="resnet50 does not tell its features"):
-        AdversarialTask(data, ["arch=resnet50"])
+        AdversarialTask(data, AdversarialTask.chosen(arch="resnet50"))
     with pytest.raises(SettingError, match="arch must be one of resnet9"):
-        AdversarialTask(data, ["arch=vgg"])
+        AdversarialTask(data, AdversarialTask.chosen(arch="vgg"))
 
 
 def test_the_figures_are_those_of_an_adaptive_attacker(data):
@@ -188,8 +199,7 @@ def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
         assert "not stopped by it" not in card
 
 
-def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "weights")
+def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path):
     found = options(dataset, tmp_path, "--epochs", "1")
     place = found.index("--out")
     assert main(found[:place] + found[place + 2 :]) == 0
@@ -202,36 +212,37 @@ def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_
 
 def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, monkeypatch):
     """Held-out scores of 0.6, 0.9, 0.7, ...: the second epoch's averaged weights are the result."""
-    scores, seen = iter((0.6, 0.9, 0.7, 0.8)), []
-    evaluate = loop.evaluate
+    scores, scored, now = iter((0.6, 0.9, 0.7, 0.8)), [], 0.0
+    evaluate = run_module.evaluate
 
     def scripted(task, model, pictures):
         if len(pictures) != 8:
             return evaluate(task, model, pictures)
-        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        scored.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return {"accuracy": 1.0, "robust_accuracy": next(scores)}
 
-    monkeypatch.setattr(loop, "evaluate", scripted)
-    step, stopped = loop.train_step, []
+    monkeypatch.setattr(run_module, "evaluate", scripted)
+    step = loop.train_step
 
-    def stopping_step(run, *args):
-        if run.step == 9 and not stopped:  # in the third epoch of three steps
-            stopped.append(True)
-            command.time.monotonic = lambda: 1e12
+    def slow_step(run, *args):
+        nonlocal now
+        if run.step == 9:  # in the third epoch of three steps
+            now = 3601.0
         return step(run, *args)
 
     out = tmp_path / "a"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_step", stopping_step)
-        patch.setattr(command.time, "monotonic", command.time.monotonic)
-        assert main(options(dataset, out, "--epochs", "4", "--stop-after", "60", what="adversarial")) == 0
-    assert stopped
+        patch.setattr(loop, "train_step", slow_step)
+        length = ("--epochs", "4", "--stop-after", "60")
+        given = options(dataset, out, *length, "--arch", "tiny", what="adversarial")
+        assert train_by(lambda: now, given) == 0
+    assert now == 3601
     assert not out.exists()
     assert main(options(dataset, out, "--resume", what="adversarial")) == 0
-    assert len(seen) == 4
+    assert len(scored) == 4
     kept = load_file(out / "model.safetensors")
-    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in kept.items())
-    assert not torch.equal(kept["net.0.weight"], seen[3]["net.0.weight"])
+    assert all(torch.equal(tensor, scored[1][name]) for name, tensor in kept.items())
+    assert not torch.equal(kept["net.0.weight"], scored[3]["net.0.weight"])
 
 
 def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkeypatch):
@@ -251,12 +262,12 @@ def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkey
 
 
 def test_too_many_held_out_are_one_sentence(dataset, tmp_path, capsys):
-    assert main(options(dataset, tmp_path / "a", "--set", "held_out=32")) == 1
+    assert main(options(dataset, tmp_path / "a", "--held-out", "32")) == 1
     assert "32 of 32 training pictures cannot be held out" in capsys.readouterr().err
 
 
 def test_compiled_the_loss_is_the_same(data):
-    task = RobustTask(data, ["beta=1", "steps=2"])
+    task = RobustTask(data, RobustTask.chosen(beta=1, steps=2))
 
     def loss() -> float:
         return task.step(data.images[:8], data.labels[:8], 0.5, torch.Generator().manual_seed(0)).loss.item()

@@ -27,9 +27,34 @@ def test_damaged_weights_at_the_start_come_with_their_repair(monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "options", [["--train", "--benchmark"], ["--train", "everything"], ["--evaluate", "--images", "0"]]
+    "options",
+    [
+        ["--train", "--benchmark"],
+        ["--train", "everything"],
+        ["--evaluate", "--images", "0"],
+        ["--guide", "1"],
+        ["--train", "purify", "--set", "guide=1"],
+    ],
 )
 def test_impossible_command_lines(options):
     with pytest.raises(SystemExit) as caught:
         script().main(options)
     assert caught.value.code == 2
+
+
+def test_the_help_has_the_settings_of_each_recipe_with_its_own_choice(capsys):
+    with pytest.raises(SystemExit) as caught:
+        script().main(["--help"])
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "settings of --train purify: --weakest NUMBER" in shown
+    purify, photo = (shown.split(f"settings of --train {name}:")[1] for name in ("purify", "photo"))
+    assert "--guide NUMBER weight of the mean of their divergences (default: 0.2)" in purify
+    assert "--guides NAME,NAME the classifiers that guide (names or folders) (default: imagenet," in photo
+    assert "--held-out NUMBER" in shown.split("settings of --train robust:")[1]
+
+
+def test_a_setting_without_a_training_is_one_sentence(capsys):
+    with pytest.raises(SystemExit):
+        script().main(["--guide-noise", "1"])
+    assert "--guide-noise is a setting of a recipe: name one with --train" in capsys.readouterr().err

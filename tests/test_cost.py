@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model import cost
-from tests.conftest import script
+from model.train import cost
+from tests.conftest import script, ticking
 
 
 def test_operations_are_counted_forth_and_back():
@@ -23,9 +23,11 @@ def test_a_rate_is_operations_over_seconds():
     assert cost.Cost(100.0, 2e9).rate == 2e11
 
 
+RATE = 2 * 64**3 / 0.5
+"""Operations a second of the yardstick, which takes half a second."""
 BOTH = {
-    "small codec": ("codec", ("com=4,12", "rec=4,3")),
-    "both": ("robust", ("start=", "arch=tiny")),
+    "small codec": ("codec", {"com": (4, 12), "rec": (4, 3)}),
+    "both": ("robust", {"start": "", "arch": "tiny"}),
 }
 
 
@@ -35,15 +37,17 @@ def test_the_command_prints_a_table_and_where_the_time_goes(
 ):
     monkeypatch.setitem(cost.SIZES, "cpu", cost.Size(64, 4, 1, 1))
     monkeypatch.setattr(cost, "MEASURED", measured)
-    assert script().main(["--benchmark", "compute", "--device", "cpu", *more]) == 0
+    assert cost.main("cpu", bool(more), ticking(0.5)) == 0
     out = capsys.readouterr().out
     for name in measured:
         for kind in ("training", "inference"):
             (line,) = (line for line in out.splitlines() if line.startswith(f"| {name} | {kind} |"))
-            _, _, _, pictures, gflop, _, share, _ = (cell.strip() for cell in line.split("|"))
-            assert float(pictures.replace(",", "")) > 0
-            assert float(gflop) > 0
-            assert share.endswith("%")
+            _, _, _, pictures, gflop, tflops, share, _ = (cell.strip() for cell in line.split("|"))
+            assert pictures == "8"  # a batch of four in half a second
+            assert float(tflops) == pytest.approx(8 * float(gflop) / 1e3, rel=0.01)
+            assert float(share.rstrip("%")) / 100 == pytest.approx(
+                float(tflops) * 1e12 / RATE, rel=0.01, abs=0.006
+            )
         assert f"- {name}: " in out
     assert (", compiled" in out) == bool(more)
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 
 SMALL = {
-    "codec": ["--set", "com=8,12", "--set", "rec=8,3"],
+    "codec": ["--com", "8,12", "--rec", "8,3"],
     "classifier": ["--arch", "preact-resnet20"],
-    "adversarial": ["--arch", "preact-resnet20", "--set", "held_out=8"],
+    "adversarial": ["--arch", "preact-resnet20", "--held-out", "8"],
 }
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no",
           "--dynamo_backend", "no", "--main_process_port", "0", "--num_processes"]  # fmt: skip

@@ -10,12 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from model import ComDefend, device, recipes
+from model import ComDefend, device, files, recipes
 from model.classifiers import Classifier
 from model.data import DataError, load_photographs, random_crops, to_float
 from model.recipes import PhotoTask, SettingError
 from model.recipes.guides import Guide
-from model.train import command
 from tests.conftest import TINY_LIGHT, script
 
 
@@ -88,14 +87,14 @@ def test_some_photographs_are_scored_and_not_trained_on(data, monkeypatch):
         PhotoTask.load(None)
 
 
-def steps(data, progress: float, *settings: str) -> tuple[recipes.Step, PhotoTask]:
+def steps(data, progress: float, **settings: object) -> tuple[recipes.Step, PhotoTask]:
     torch.manual_seed(0)
-    task = PhotoTask(data, settings)
+    task = PhotoTask(data, PhotoTask.chosen(**settings))
     generator = torch.Generator().manual_seed(1)
     return task.step(data.images[:4], data.labels[:4], progress, generator), task
 
 
-QUIET = ("weakest=0", "strongest=0", "guide_noise=0")
+QUIET = {"weakest": 0, "strongest": 0, "guide_noise": 0}
 
 
 def slope_at_the_reconstruction(data, monkeypatch, progress: float, strength: float):
@@ -108,7 +107,7 @@ def slope_at_the_reconstruction(data, monkeypatch, progress: float, strength: fl
 
     with monkeypatch.context() as patched:
         patched.setattr(ComDefend, "hardening_forward", keep)
-        step, _ = steps(data, progress, *QUIET, f"guide={strength}")
+        step, _ = steps(data, progress, **QUIET, guide=strength)
     (slope,) = torch.autograd.grad(step.loss, reconstructions)
     assert step.loss.item() == pytest.approx(10 ** (-step.shown["psnr_db"].item() / 10), rel=1e-4)
     return slope.flatten(1), set(step.shown)
@@ -144,7 +143,7 @@ def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypat
 
 
 def test_noise_is_never_weaker_than_asked(data):
-    _, task = steps(data[0], 0.0, "weakest=0.1", "strongest=0.2")
+    _, task = steps(data[0], 0.0, weakest=0.1, strongest=0.2)
     x = torch.full((200, 3, 16, 16), 0.5)
     strengths = (task.disturbed(x, torch.Generator().manual_seed(0)) - x).std((1, 2, 3))
     assert strengths.min() > 0.09
@@ -152,10 +151,10 @@ def test_noise_is_never_weaker_than_asked(data):
 
 
 def test_at_least_an_eighth_of_the_planes_is_kept(data):
-    _, task = steps(data[0], 0.0, "dropout=1")
+    _, task = steps(data[0], 0.0, dropout=1)
     kept = task.planes(400, torch.Generator().manual_seed(0))
     assert sorted(kept.unique().tolist()) == list(range(1, 9))
-    _, task = steps(data[0], 0.0, "dropout=0")
+    _, task = steps(data[0], 0.0, dropout=0)
     assert (task.planes(50, torch.Generator().manual_seed(0)) == 8).all()
 
 
@@ -192,23 +191,24 @@ def test_a_guide_sees_each_resolution_once():
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("setting", "value", "message"),
     [
-        ("weakest=0.5", "weakest <= strongest"),
-        ("dropout=2", "a dropout"),
-        ("guide=-1", "a guide"),
-        ("guides=,", "at least one classifier"),
-        ("shapes=white", "has no setting"),
+        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.15"),
+        ("dropout", 2, "dropout must be at least 0 and at most 1, got 2"),
+        ("guide", -1, "guide must be at least 0, got -1"),
+        ("features", -1, "features must be at least 0, got -1"),
+        ("guides", ",", "guides must name at least one"),
+        ("shapes", "white", "has no setting 'shapes'"),
     ],
 )
-def test_impossible_settings_are_refused(data, setting, message):
+def test_impossible_settings_are_refused(setting, value, message):
     with pytest.raises(SettingError, match=message):
-        PhotoTask(data[0], [setting])
+        PhotoTask.chosen(**{setting: value})
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(PhotoTask, "floor", lambda self: 0.0)
     out = tmp_path / "out"
@@ -227,7 +227,7 @@ def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, mon
 
 
 def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(recipes.AnswersTask, "floor", lambda self: 0.0)
     out = tmp_path / "answers"
@@ -244,7 +244,7 @@ def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weig
 
 def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
     torch.manual_seed(0)
-    task = recipes.AnswersTask(data[0], ["strongest=0"])
+    task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(strongest=0))
     some = data[0].images[:4]
     step = task.step(some, data[0].labels[:4], 0.0, torch.Generator().manual_seed(3))
     x = to_float(random_crops(some, 48, torch.Generator().manual_seed(3)))
@@ -269,7 +269,7 @@ def test_it_learns(data):
     """The squared error falls: the light shape's gradient passes the threshold."""
     train, _ = data
     torch.manual_seed(0)
-    task = PhotoTask(train, ["weakest=0", "strongest=0", "dropout=0"])
+    task = PhotoTask(train, PhotoTask.chosen(weakest=0, strongest=0, dropout=0))
     optimizer = task.optimizer(3e-3)
     errors = []
     for number in range(60):

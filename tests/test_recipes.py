@@ -1,3 +1,5 @@
+import json
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -21,10 +23,11 @@ from model.recipes import (
     RobustTask,
     SettingError,
     Step,
-    learning_rate_factor,
     stage_at,
 )
 from model.recipes import purify as purify_module
+from model.recipes.settings import as_text
+from model.train.schedule import learning_rate_factor
 from tests.conftest import ROOT, TINY_CODEC
 
 
@@ -103,11 +106,11 @@ def test_the_codec_is_scored_with_hard_codes(dataset):
 
 
 def purify_step(
-    data: ImageSet, *settings: str, seed: int = 0
+    data: ImageSet, seed: int = 0, **settings: object
 ) -> tuple[PurifyTask, Step, torch.Tensor, torch.Tensor]:
     """One step: the task, its result, the pictures that the codec saw, and how many planes they kept."""
     torch.manual_seed(0)
-    task = PurifyTask(data, settings)
+    task = PurifyTask(data, PurifyTask.chosen(**settings))
     shown = []
     forward = task.model.forward
 
@@ -121,7 +124,7 @@ def purify_step(
     return task, step, seen, planes
 
 
-NO_NOISE = ("weakest=0", "strongest=0")
+NO_NOISE = {"weakest": 0, "strongest": 0}
 
 
 def is_clean(seen: torch.Tensor) -> bool:
@@ -129,7 +132,7 @@ def is_clean(seen: torch.Tensor) -> bool:
 
 
 def test_purifying_shows_noisy_pictures_and_drops_planes(tiny_weights, data):
-    task, step, seen, planes = purify_step(data, "dropout=0.5")
+    task, step, seen, planes = purify_step(data, dropout=0.5)
     assert not is_clean(seen)
     assert planes.shape == (32,)
     assert 1 <= planes.min() < planes.max() == 12
@@ -142,8 +145,8 @@ def test_purifying_shows_noisy_pictures_and_drops_planes(tiny_weights, data):
 
 
 def test_the_target_of_purifying_is_the_clean_picture(tiny_weights, data):
-    _, _, clean, planes = purify_step(data, *NO_NOISE, "dropout=0", "guide=0")
-    task, step, seen, _ = purify_step(data, "dropout=0", "guide=0")  # the same generator, so the same crops
+    _, _, clean, planes = purify_step(data, **NO_NOISE, dropout=0, guide=0)
+    task, step, seen, _ = purify_step(data, dropout=0, guide=0)  # the same generator, so the same crops
     assert (seen - clean).abs().mean() > 0.05
     with torch.no_grad():
         wanted = (task.model(seen, planes=planes) - clean).square().mean().item()
@@ -151,32 +154,32 @@ def test_the_target_of_purifying_is_the_clean_picture(tiny_weights, data):
 
 
 def test_without_noise_the_input_is_clean(tiny_weights, data):
-    _, _, seen, planes = purify_step(data, *NO_NOISE, "dropout=0.5")
+    _, _, seen, planes = purify_step(data, **NO_NOISE, dropout=0.5)
     assert is_clean(seen)
     assert planes.min() < 12
 
 
 def test_without_dropout_all_planes_are_kept(tiny_weights, data):
-    _, step, seen, planes = purify_step(data, "dropout=0")
+    _, step, seen, planes = purify_step(data, dropout=0)
     assert planes.tolist() == [12] * 32
     assert not is_clean(seen)
     assert "guidance" in step.shown
 
 
 def test_the_guide_has_the_weight_that_it_is_given(tiny_weights, data):
-    _, step, seen, planes = purify_step(data, "guide=0", "dropout=0.5")
+    _, step, seen, planes = purify_step(data, guide=0, dropout=0.5)
     error = (10 ** (-step.shown["psnr_db"] / 10)).item()
     assert set(step.shown) == {"psnr_db"}
     assert step.loss.item() == pytest.approx(error, rel=1e-4)
     assert not is_clean(seen)
     assert planes.min() < 12
-    _, strong, _, _ = purify_step(data, "guide=3", "dropout=0.5")
+    _, strong, _, _ = purify_step(data, guide=3, dropout=0.5)
     assert strong.loss.item() == pytest.approx(error + 3 * strong.shown["guidance"].item(), rel=1e-4)
 
 
 def test_the_divergence_is_the_mean_of_the_guides(tiny_weights, data):
     def guidance(guides: str) -> float:
-        _, step, _, _ = purify_step(data, f"guides={guides}", "guide_noise=0")
+        _, step, _, _ = purify_step(data, guides=guides, guide_noise=0)
         return step.shown["guidance"].item()
 
     one, other = guidance("cifar10"), guidance(str(tiny_weights / "cifar10-preact"))
@@ -185,10 +188,10 @@ def test_the_divergence_is_the_mean_of_the_guides(tiny_weights, data):
 
 
 def test_the_guide_looks_through_noise_where_it_is_told_to(tiny_weights, data):
-    def looked_at(*settings: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def looked_at(guide_noise: float) -> tuple[torch.Tensor, torch.Tensor]:
         """What the guide was shown to answer for, and the reconstructions."""
         torch.manual_seed(0)
-        task = PurifyTask(data, settings)
+        task = PurifyTask(data, PurifyTask.chosen(guide_noise=guide_noise))
         looks, made = [], []
         task.guides[0].register_forward_pre_hook(lambda _, inputs: looks.append(inputs[0].detach()))
         task.model.register_forward_hook(lambda *args: made.append(args[2].detach()))
@@ -198,9 +201,9 @@ def test_the_guide_looks_through_noise_where_it_is_told_to(tiny_weights, data):
         assert is_clean(looks[0])  # the clean pictures, whose answers are wanted, come without noise
         return looks[1], made[0]
 
-    plain, x_hat = looked_at("guide_noise=0")
+    plain, x_hat = looked_at(0)
     assert torch.equal(plain, x_hat)
-    seen, same = looked_at("guide_noise=0.3")
+    seen, same = looked_at(0.3)
     assert torch.equal(same, x_hat)
     strengths = (seen - x_hat).std((1, 2, 3))
     assert 0 < strengths.min() < 0.1
@@ -217,9 +220,9 @@ def test_an_empty_start_is_untrained_and_any_other_is_a_codec(tiny_weights, data
     other = ComDefend(TINY_CODEC)
     other.save_pretrained(tiny_weights / "other")
     (tiny_weights / "other" / "history.json").write_text('{"steps": 5}')
-    chosen = PurifyTask(data, [f"start={tiny_weights / 'other'}"])
+    chosen = PurifyTask(data, PurifyTask.chosen(start=str(tiny_weights / "other")))
     assert torch.equal(chosen.model.rec.conv0.weight, other.rec.conv0.weight)
-    fresh = PurifyTask(data, ["start="])
+    fresh = PurifyTask(data, PurifyTask.chosen(start=""))
     assert not torch.equal(fresh.model.rec.conv0.weight, saved.rec.conv0.weight)
     assert (ours.before, chosen.before, fresh.before) == (None, {"steps": 5}, None)
     for task in (ours, chosen, fresh):
@@ -234,46 +237,61 @@ def test_several_starts_have_a_mean_and_the_record_of_the_last(tiny_weights, dat
         ComDefend(config).save_pretrained(tiny_weights / name)
     (tiny_weights / "other" / "history.json").write_text('{"steps": 5}')
     one, other = "comdefend-cifar10", str(tiny_weights / "other")
-    task = PurifyTask(data, [f"start={one},{other}"])
-    parts = [PurifyTask(data, [f"start={name}"]).model for name in (one, other)]
+    task = PurifyTask(data, PurifyTask.chosen(start=f"{one},{other}"))
+    parts = [PurifyTask(data, PurifyTask.chosen(start=name)).model for name in (one, other)]
     for name, parameter in task.model.named_parameters():
         wanted = (parts[0].get_parameter(name) + parts[1].get_parameter(name)) / 2
         assert torch.allclose(parameter, wanted, atol=1e-5), name
         assert parameter.requires_grad
     assert task.before == {"steps": 5}
     with pytest.raises(SettingError, match="must be of one shape"):
-        PurifyTask(data, [f"start={one},{tiny_weights / 'wider'}"])
+        PurifyTask(data, PurifyTask.chosen(start=(one, str(tiny_weights / "wider"))))
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("settings", "message"),
     [
-        ("salt=1", "'purify' has no setting 'salt=1'; it has: start, weakest"),
-        ("guide", "has no setting 'guide'"),
-        ("guide=much", "guide must be a number, got 'much'"),
-        ("guide_noise=2", "a guide_noise from 0 to 1"),
-        ("guide_noise=-0.1", "a guide_noise from 0 to 1"),
-        ("guides=,", "guides must name at least one classifier"),
-        ("shapes=white,square", "shapes of white, blurred, signs, ghosts, not square"),
+        ({"salt": 1}, "'purify' has no setting 'salt'; it has: weakest, strongest"),
+        ({"guide": "much"}, "guide must be a number, got 'much'"),
+        ({"guide": math.inf}, "guide must be at least 0, got inf"),
+        ({"guide_noise": 2}, "guide_noise must be at least 0 and at most 1, got 2"),
+        ({"guide_noise": -0.1}, "guide_noise must be at least 0 and at most 1, got -0.1"),
+        ({"weakest": 0.3}, "weakest must be at most strongest, got 0.3 > 0.2"),
+        ({"guides": ","}, "guides must name at least one"),
+        ({"guides": 3}, "guides must be a list, got 3"),
+        ({"guides": (3,)}, "guides must be a word, got 3"),
+        ({"shapes": "white,square"}, "shapes must be one of white, blurred, signs, ghosts, got 'square'"),
+        ({"shapes": ""}, "shapes must name at least one"),
     ],
 )
-def test_impossible_settings_are_refused(tiny_weights, data, setting, message):
+def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(SettingError, match=message):
-        PurifyTask(data, [setting])
-
-
-def test_noise_without_a_shape_is_refused(tiny_weights, data):
-    with pytest.raises(SettingError):
-        purify_step(data, "shapes=")
+        PurifyTask.chosen(**settings)
 
 
 @pytest.mark.parametrize(
     ("kind", "known"),
     [(CodecTask, "com"), (ClassifierTask, "arch"), (ReconstructionsTask, "arch"), (RobustTask, "arch")],
 )
-def test_settings_that_a_recipe_lacks_are_refused(tiny_weights, data, kind, known):
+def test_settings_that_a_recipe_lacks_are_refused(kind, known):
     with pytest.raises(SettingError, match=f"it has: {known}"):
-        kind(data, ["salt=1"])
+        kind.chosen(salt=1)
+
+
+@pytest.mark.parametrize("kind", list(TASKS.values()))
+def test_settings_survive_json_and_the_command_line(kind):
+    kept = json.loads(json.dumps(kind.settings.to_dict()))
+    assert type(kind.settings).from_dict(kept) == kind.settings
+    texts = {name: as_text(value) for name, value in kept.items()}
+    assert kind.settings.changed(texts) == kind.settings.changed({})
+
+
+def test_a_number_is_what_the_field_says():
+    assert isinstance(PurifyTask.chosen(guide=1).guide, float)
+    assert RobustTask.chosen(steps="3").steps == 3
+    for value in (1.5, "1.5", True):
+        with pytest.raises(SettingError, match="steps must be a whole number"):
+            RobustTask.chosen(steps=value)
 
 
 def shape_of(noise: torch.Tensor) -> str:
@@ -284,7 +302,7 @@ def shape_of(noise: torch.Tensor) -> str:
 
 @pytest.mark.parametrize("shapes", ["white", "blurred", "signs", "white,signs", "white,blurred,signs"])
 def test_the_noise_has_the_shapes_that_are_asked_for(tiny_weights, data, shapes):
-    task = PurifyTask(data, [f"shapes={shapes}"])
+    task = PurifyTask(data, PurifyTask.chosen(shapes=shapes))
     grey = torch.full((60, 3, 16, 16), 0.5)
     noise = task.disturbed(grey, torch.Generator().manual_seed(0)) - grey
     counts = Counter(shape_of(one) for one in noise)
@@ -293,7 +311,7 @@ def test_the_noise_has_the_shapes_that_are_asked_for(tiny_weights, data, shapes)
 
 
 def test_a_ghost_is_another_picture_of_the_batch(tiny_weights, data):
-    task = PurifyTask(data, ["shapes=ghosts", "weakest=0.05", "strongest=0.05"])
+    task = PurifyTask(data, PurifyTask.chosen(shapes="ghosts", weakest=0.05, strongest=0.05))
     generator = torch.Generator().manual_seed(3)
     x = nn.functional.interpolate(0.3 + 0.4 * torch.rand(40, 3, 2, 2, generator=generator), scale_factor=8)
     ghosts = task.disturbed(x, generator) - x
@@ -308,7 +326,7 @@ def test_a_ghost_is_another_picture_of_the_batch(tiny_weights, data):
 
 @pytest.mark.parametrize("shapes", ["white", "blurred", "signs"])
 def test_the_noise_has_the_stated_deviation(tiny_weights, data, shapes):
-    task = PurifyTask(data, [f"shapes={shapes}", "weakest=0.1", "strongest=0.1"])
+    task = PurifyTask(data, PurifyTask.chosen(shapes=shapes, weakest=0.1, strongest=0.1))
     grey = torch.full((90, 3, 32, 32), 0.5)
     noise = task.disturbed(grey, torch.Generator().manual_seed(0)) - grey
     inner = noise[..., 1:-1, 1:-1]  # the mirrored border makes blurred noise a little stronger
@@ -321,7 +339,7 @@ def test_the_noise_is_never_weak_and_pictures_stay_pictures(tiny_weights, data):
     task = PurifyTask(data)
     grey = torch.full((200, 3, 32, 32), 0.5)
     strengths = task.disturbed(grey, torch.Generator().manual_seed(1)).std((1, 2, 3))
-    low, high = PurifyTask.settings["weakest"], PurifyTask.settings["strongest"]
+    low, high = PurifyTask.settings.weakest, PurifyTask.settings.strongest
     assert 0.9 * low < strengths.min() < 1.2 * low
     assert 0.8 * high < strengths.max() < 1.1 * high
     extreme = task.disturbed(torch.rand(20, 3, 8, 8).round(), torch.Generator().manual_seed(1))
@@ -331,7 +349,8 @@ def test_the_noise_is_never_weak_and_pictures_stay_pictures(tiny_weights, data):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
 def test_some_pictures_keep_all_planes_and_the_others_any_number(tiny_weights, data, dropout):
-    planes = PurifyTask(data, [f"dropout={dropout}"]).planes(12_000, torch.Generator().manual_seed(0))
+    task = PurifyTask(data, PurifyTask.chosen(dropout=dropout))
+    planes = task.planes(12_000, torch.Generator().manual_seed(0))
     counts = planes.bincount(minlength=13)
     assert counts[0] == 0
     assert counts[12].item() == pytest.approx(12_000 - 11_000 * dropout, rel=0.1)
@@ -392,7 +411,7 @@ def test_tuning_starts_from_the_classifier_and_sees_what_the_codec_makes_of_pict
     assert task.model.config == saved.config
     assert all(torch.equal(a, b) for a, b in zip(task.model.parameters(), saved.parameters(), strict=True))
     x = to_float(data.images[:4])
-    seen = task.seen(x)
+    seen = task.shown(x)
     assert torch.allclose(seen, codec(x), atol=1e-6)
     assert not seen.requires_grad
     shown = []
@@ -424,27 +443,28 @@ def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
 
 
 def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data):
-    asked = ["arch=preact-resnet20"]
+    asked = ClassifierTask.chosen(arch="preact-resnet20")
     assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
-    assert ClassifierTask.spelled_out([]) == ("arch=resnet9", "cutmix=0.0", "decay=0.0")
-    assert [ClassifierTask.folders(given) for given in ([], asked)] == [("cifar10",), ("cifar10-preact",)]
+    assert ClassifierTask.chosen().to_dict() == {"arch": "resnet9", "cutmix": 0.0, "decay": 0.0}
+    assert [ClassifierTask.folders(given) for given in (ClassifierTask.chosen(), asked)] == [
+        ("cifar10",),
+        ("cifar10-preact",),
+    ]
     assert ReconstructionsTask.folders(asked) == ("cifar10-preact-on-reconstructions",)
     saved = Classifier.from_pretrained(tiny_weights / "cifar10-preact")
     other = Classifier.from_pretrained(tiny_weights / "cifar10")
     assert not torch.equal(saved.net[0].weight, other.net[0].weight)
     assert torch.equal(ReconstructionsTask(data, asked).model.net[0].weight, saved.net[0].weight)
-    with pytest.raises(
-        SettingError, match="resnet9 or preact-resnet20 or resnet50, got 'efficientnet-lite0'"
-    ):
-        ClassifierTask(data, ["arch=efficientnet-lite0"])
+    with pytest.raises(SettingError, match="resnet9, preact-resnet20, resnet50, got 'efficientnet-lite0'"):
+        ClassifierTask.chosen(arch="efficientnet-lite0")
 
 
 def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data, tmp_path):
-    chosen = ClassifierTask.chosen(["arch=resnet50"])
-    assert (chosen["cutmix"], chosen["decay"]) == (0.5, 0.999)
-    assert ClassifierTask.chosen(["cutmix=0.1", "arch=resnet50"])["cutmix"] == 0.1
-    assert ClassifierTask.folders(["arch=resnet50"]) == ("cifar10-resnet50",)
-    task = ClassifierTask(data, ["arch=resnet50"])
+    chosen = ClassifierTask.chosen(arch="resnet50")
+    assert (chosen.cutmix, chosen.decay) == (0.5, 0.999)
+    assert ClassifierTask.chosen(cutmix=0.1, arch="resnet50").cutmix == 0.1
+    assert ClassifierTask.folders(chosen) == ("cifar10-resnet50",)
+    task = ClassifierTask(data, chosen)
     assert task.decay == 0.999
     assert task.model.net.conv1.kernel_size == (3, 3)
     task.model.eval()
@@ -460,15 +480,22 @@ def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data
         assert torch.allclose(tensor, full[name], rtol=1e-3, atol=1e-6), name
 
 
-@pytest.mark.parametrize("setting", ["cutmix=1.1", "cutmix=-0.1", "decay=1"])
-def test_impossible_settings_of_a_classifier_are_refused(data, setting):
-    with pytest.raises(SettingError, match="a cutmix from 0 to 1"):
-        ClassifierTask(data, [setting])
+@pytest.mark.parametrize(
+    ("setting", "value", "range_"),
+    [
+        ("cutmix", 1.1, "at least 0 and at most 1"),
+        ("cutmix", -0.1, "at least 0 and at most 1"),
+        ("decay", 1, "at least 0 and below 1"),
+    ],
+)
+def test_impossible_settings_of_a_classifier_are_refused(setting, value, range_):
+    with pytest.raises(SettingError, match=f"{setting} must be {range_}, got {value}"):
+        ClassifierTask.chosen(**{setting: value})
 
 
 def test_mixed_pictures_count_for_both_labels(data):
     """Without smoothing: the loss is the share-weighted mean of both labels' cross-entropies."""
-    task = ClassifierTask(data, ["cutmix=1"])
+    task = ClassifierTask(data, ClassifierTask.chosen(cutmix=1))
     task.model.eval()
     task.label_smoothing = 0.0
     images, labels = data.images[::2], data.labels[::2]
@@ -482,12 +509,14 @@ def test_mixed_pictures_count_for_both_labels(data):
 
 
 def test_a_smaller_codec_may_be_trained(data):
-    codec = CodecTask(data, ["com=4,12", "rec=4,3"]).model
+    codec = CodecTask(data, CodecTask.chosen(com="4,12", rec="4,3")).model
     assert (codec.config.com_widths, codec.config.rec_widths) == ((4, 12), (4, 3))
     assert sum(p.numel() for p in CodecTask(data).model.parameters()) == 1_566_735
-    for setting in ("com=4,x", "rec=4,5", "com="):
-        with pytest.raises(SettingError, match="com and rec must be widths of convolutions"):
-            CodecTask(data, [setting])
+    with pytest.raises(SettingError, match="com and rec must be widths of convolutions: rec_widths must end"):
+        CodecTask(data, CodecTask.chosen(rec="4,5"))
+    for widths, message in (("4,x", "a whole number, got 'x'"), ("", "at least one"), ("4,0", "at least 1")):
+        with pytest.raises(SettingError, match=f"com must .*{message}"):
+            CodecTask.chosen(com=widths)
 
 
 def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):

@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,15 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from model import ComDefend, checkpoint, recipes, train
+from app import cli
+from model import ComDefend, files, recipes, train
 from model.classifiers import Classifier
 from model.data import load_split
-from model.train import command, loop
-from tests.conftest import ROOT, script
+from model.recipes.settings import spelled_out
+from model.train import checkpoint, command, loop, plan
+from model.train.run import Run, moving_average
+from model.train.schedule import Batches, mixed_seed
+from tests.conftest import ROOT, script, ticking
 
 main = script().main
 
@@ -24,9 +30,8 @@ main = script().main
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
-    monkeypatch.setitem(recipes.CodecTask.settings, "com", "8,12")
-    monkeypatch.setitem(recipes.CodecTask.settings, "rec", "8,3")
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(recipes.CodecTask, "settings", recipes.CodecTask.chosen(com="8,12", rec="8,3"))
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
@@ -37,7 +42,14 @@ def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[s
             "--device", "cpu", *more]  # fmt: skip
 
 
-def new_run(task: recipes.Task, total_steps: int, **recipe: object) -> loop.Run:
+def train_by(clock: Callable[[], float], given: list[str]) -> int:
+    """What the command line does, by another clock."""
+    return train.main(cli.build_parser().parse_args(given), "by another clock", files.REPOSITORY, clock)
+
+
+def new_run(
+    task: recipes.Task, total_steps: int, clock: Callable[[], float] = time.perf_counter, **recipe: object
+) -> Run:
     """A run of one process on a CPU that saves nothing."""
     given = recipes.Recipe(
         **{
@@ -45,9 +57,9 @@ def new_run(task: recipes.Task, total_steps: int, **recipe: object) -> loop.Run:
             "max_minutes": 1.0, "seed": 0, "precision": "float32", "data": "d", **recipe,
         }
     )  # fmt: skip
-    return loop.Run(
+    return Run(
         task, task.optimizer(1e-3), given, Path("nowhere"), torch.device("cpu"), Accelerator(cpu=True),
-        total_steps, "", {},
+        total_steps, "", {}, clock=clock, started=clock(),
     )  # fmt: skip
 
 
@@ -110,45 +122,48 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
 
 def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny_weights, capsys):
     out = tmp_path / "p"
-    chosen = ("--set", "dropout=0.1", "--set", "guide=0.5")
-    settings = recipes.PurifyTask.spelled_out(["dropout=0.1", "guide=0.5"])
-    assert {"dropout=0.1", "guide=0.5", "guide_noise=0.1"} <= set(settings)  # the last is the recipe's own
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.01", *chosen, what="purify")) == 0
+    chosen = ("--dropout", "0.1", "--guide", "0.5")
+    settings = recipes.PurifyTask.chosen(dropout=0.1, guide=0.5).to_dict()
+    assert settings["guide_noise"] == 0.1  # the recipe's own
+    given = options(dataset, out, "--epochs", "500", "--stop-after", "1", *chosen, what="purify")
+    assert train_by(ticking(20), given) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "p" / "checkpoint.safetensors")
-    assert state["recipe"]["settings"] == list(settings)
-    again = options(dataset, out, "--resume", "--stop-after", "0.01", what="purify")
-    assert main(again) == 0
-    assert main([*again, "--set", "dropout=1"]) == 1
-    assert f"settings is {settings}" in capsys.readouterr().err
-    assert main([*again, *chosen]) == 0
+    assert state["recipe"]["settings"] == settings
+    again = options(dataset, out, "--resume", "--stop-after", "1", what="purify")
+    assert train_by(ticking(20), again) == 0
+    assert main([*again, "--dropout", "1"]) == 1
+    assert "dropout is 0.1 in" in capsys.readouterr().err
+    assert train_by(ticking(20), [*again, *chosen]) == 0
 
 
 def test_a_setting_that_the_recipe_lacks_is_one_sentence(dataset, tmp_path, tiny_weights, capsys):
-    assert main(options(dataset, tmp_path / "p", "--set", "salt=1", what="purify")) == 1
-    assert "the recipe 'purify' has no setting 'salt=1'; it has: start" in capsys.readouterr().err
+    assert main(options(dataset, tmp_path / "p", "--held-out", "1", what="purify")) == 1
+    assert "error: the recipe 'purify' has no setting 'held_out'; it has: weakest" in capsys.readouterr().err
 
 
 def test_arch_is_for_classifiers_and_names_one_that_is_trained_here(dataset, tmp_path, tiny_weights, capsys):
     assert main(options(dataset, tmp_path / "c", "--arch", "vgg", what="classifier")) == 1
-    assert "error: arch must be resnet9 or preact-resnet20 or resnet50, got 'vgg'" in capsys.readouterr().err
+    assert (
+        "error: arch must be one of resnet9, preact-resnet20, resnet50, got 'vgg'" in capsys.readouterr().err
+    )
     assert main(options(dataset, tmp_path / "c", "--arch", "resnet9", what="purify")) == 1
-    assert "'purify' has no setting 'arch=resnet9'" in capsys.readouterr().err
+    assert "'purify' has no setting 'arch'" in capsys.readouterr().err
 
 
 def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, tmp_path, tiny_weights):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert main(options(dataset, first, "--epochs", "1", "--set", "dropout=0.1", what="purify")) == 0
-    more = ("--epochs", "2", "--set", f"start={first}")
+    assert main(options(dataset, first, "--epochs", "1", "--dropout", "0.1", what="purify")) == 0
+    more = ("--epochs", "2", "--start", str(first))
     assert main(options(dataset, second, *more, what="purify")) == 0
     records = [json.loads((out / "history.json").read_text()) for out in (first, second)]
-    settings = recipes.PurifyTask.spelled_out(["dropout=0.1"])
-    assert records[0]["recipe"]["settings"] == list(settings)
+    settings = recipes.PurifyTask.chosen(dropout=0.1).to_dict()
+    assert records[0]["recipe"]["settings"] == settings
     assert {"agreement", "clean_agreement", "psnr_db", "ssim"} == set(records[0]["test"])
     assert records[1]["before"] == records[0]
-    assert f"Settings: {', '.join(settings)}\n" in (first / "README.md").read_text()
+    assert f"Settings: {', '.join(spelled_out(settings))}\n" in (first / "README.md").read_text()
     card = (second / "README.md").read_text()
     assert f"start={first}, strongest=" in card
-    before = f"4 steps in {records[0]['minutes']:g} minutes; settings: {', '.join(settings)}; "
+    before = f"4 steps in {records[0]['minutes']:g} minutes; settings: {', '.join(spelled_out(settings))}; "
     assert f"Before that: {before}`{records[0]['command']}`" in card
     ComDefend.from_pretrained(second)
 
@@ -158,46 +173,37 @@ def test_a_resumed_run_remembers_the_run_before_when_it_has_taken_its_place(data
     record = out / "history.json"
     assert main(options(dataset, out, "--epochs", "1", what="purify")) == 0
     first = json.loads(record.read_text())
-    more = ("--epochs", "2", "--set", f"start={out}", "--force")
+    more = ("--epochs", "2", "--start", str(out), "--force")
     assert main(options(dataset, out, *more, what="purify")) == 0
     assert main(options(dataset, out, "--resume", "--force", what="purify")) == 0
     assert json.loads(record.read_text())["before"] == first
 
 
-@pytest.mark.parametrize(
-    ("what", "more"), [("classifier", ["--on-reconstructions"]), ("classifier-on-reconstructions", [])]
-)
-def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights, what, more):
+def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights):
     out = tmp_path / "tuned"
-    assert main(options(dataset, out, "--epochs", "1", *more, what=what)) == 0
+    assert main(options(dataset, out, "--epochs", "1", what="classifier-on-reconstructions")) == 0
     record = json.loads((out / "history.json").read_text())
     assert record["recipe"]["task"] == "classifier-on-reconstructions"
     assert Classifier.from_pretrained(out).config.arch == "tiny"
 
 
-def test_only_classifiers_are_tuned_on_reconstructions(dataset, tmp_path, capsys):
-    assert main(options(dataset, tmp_path / "c", "--on-reconstructions")) == 1
-    assert "--on-reconstructions is for --train classifier" in capsys.readouterr().err
-
-
 def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.03")) == 0
+    # The clock is looked at when the run begins, when it is made, and after each step.
+    assert train_by(ticking(10), options(dataset, out, "--epochs", "500", "--stop-after", "0.5")) == 0
     assert "--resume goes on" in capsys.readouterr().out
     path = tmp_path / "runs" / "c" / "checkpoint.safetensors"
     first = checkpoint.read_run_state(path)
-    assert 0 < first["step"] < 2000 == first["total_steps"]
-    assert main(options(dataset, out, "--resume", "--stop-after", "0.03")) == 0
+    assert (first["step"], first["total_steps"], first["seconds"]) == (2, 2000, 40)
+    assert train_by(ticking(10), options(dataset, out, "--resume", "--stop-after", "0.2")) == 0
     second = checkpoint.read_run_state(path)
-    assert first["step"] < second["step"]
-    assert second["total_steps"] == 2000
-    assert second["seconds"] > first["seconds"]
+    assert (second["step"], second["total_steps"], second["seconds"]) == (3, 2000, 70)
     assert not out.exists()
 
 
 def test_weights_may_go_to_the_folder_of_the_run_itself(dataset, tmp_path, capsys):
     out = tmp_path / "runs" / "c"
-    assert main(options(dataset, out, "--epochs", "30", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "30", "--stop-after", "1")) == 0
     assert "--resume goes on" in capsys.readouterr().out
     assert main(options(dataset, out, "--resume")) == 0
     ComDefend.from_pretrained(out)
@@ -214,10 +220,10 @@ def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
 
 def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, monkeypatch):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1")) == 0
     to_dict = recipes.Recipe.to_dict
     monkeypatch.setattr(recipes.Recipe, "to_dict", lambda self: {"old": 1, **to_dict(self)})
-    assert main(options(dataset, out, "--epochs", "500", "--stop-after", "0.001")) == 0
+    assert train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1")) == 0
     assert main(options(dataset, out, "--resume")) == 1
     assert (
         "holds a run of another version of this program: unknown entries ['old']" in capsys.readouterr().err
@@ -226,7 +232,7 @@ def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, mon
 
 def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     out = tmp_path / "c"
-    assert main(options(dataset, out, "--max-minutes", "0.1", "--stop-after", "0.04")) == 0
+    assert train_by(ticking(1), options(dataset, out, "--max-minutes", "2", "--stop-after", "1")) == 0
     state = checkpoint.read_run_state(tmp_path / "runs" / "c" / "checkpoint.safetensors")
     assert 0 < state["step"] < state["total_steps"]
 
@@ -236,7 +242,7 @@ def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "plan_steps", fail)
     assert main(options(dataset, out, "--resume")) == 0
     record = json.loads((out / "history.json").read_text())
-    assert record["recipe"]["max_minutes"] == 0.1
+    assert record["recipe"]["max_minutes"] == 2
     assert record["steps"] == state["total_steps"]
 
 
@@ -256,20 +262,19 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
         now += 1.0
         return {}
 
-    monkeypatch.setattr(loop, "train_step", step)
-    monkeypatch.setattr(loop, "evaluate", test)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
-    batches = loop.Batches(len(data), 8, 0)  # 4 steps an epoch
+    monkeypatch.setattr(plan, "train_step", step)
+    monkeypatch.setattr(plan, "evaluate", test)
+    batches = Batches(len(data), 8, 0)  # 4 steps an epoch
     planning = 8 * 0.01 + 8 * 0.04 + 2 * 1.0  # the first test only warms up
     per_step = 0.8 * 0.01 + 0.2 * 0.04 + 1.0 / 4
     wanted = int((600 - planning - 2 * 1.0) / per_step)
-    found = loop.plan_steps(new_run(task, 1000), batches, data, data, 10.0)
+    found = plan.plan_steps(new_run(task, 1000, lambda: now), batches, data, data, 10.0)
     assert found == pytest.approx(wanted, abs=1)
 
 
 def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
     timed, plain = tmp_path / "timed", tmp_path / "plain"
-    assert main(options(dataset, timed, "--max-minutes", "0.05")) == 0
+    assert train_by(ticking(1), options(dataset, timed, "--max-minutes", "2")) == 0
     steps = json.loads((timed / "history.json").read_text())["steps"]
     assert main(options(dataset, plain, "--epochs", str(steps / 4))) == 0
     one, other = (load_file(folder / "model.safetensors") for folder in (timed, plain))
@@ -333,7 +338,7 @@ def test_what_cannot_be_done_is_one_sentence(dataset, tmp_path, capsys, more, me
 
 def test_a_run_goes_on_only_with_its_own_data_and_folder(dataset, tmp_path, capsys):
     out = tmp_path / "c"
-    main(options(dataset, out, "--epochs", "500", "--stop-after", "0.02"))
+    train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1"))
     other = tmp_path / "other"
     shutil.copytree(dataset, other)
     (other / "train" / "red" / "0.png").unlink()
@@ -394,13 +399,13 @@ def test_impossible_options_are_refused(dataset, tmp_path, option):
 
 
 def test_every_epoch_sees_every_picture_once():
-    batches = loop.Batches(count=103, size=10, seed=4)
+    batches = Batches(count=103, size=10, seed=4)
     first, second = batches.order(0), batches.order(1)
     assert first.shape == (10, 10)
     assert len(set(first.flatten().tolist())) == 100
     assert not torch.equal(first, second)
-    assert torch.equal(first, loop.Batches(103, 10, 4).order(0))
-    assert loop.Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
+    assert torch.equal(first, Batches(103, 10, 4).order(0))
+    assert Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
 
 
 def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
@@ -414,7 +419,9 @@ def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
 def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
     """By a twentieth of the way, 50 / 1000 steps, from where training began."""
     data = load_split(dataset, "train")
-    run = new_run(recipes.AdversarialTask(data, ["arch=tiny"]), 1000, learning_rate=1.0)
+    run = new_run(
+        recipes.AdversarialTask(data, recipes.AdversarialTask.chosen(arch="tiny")), 1000, learning_rate=1.0
+    )
     weight = run.task.model.net[0].weight
     wanted = weight.detach().clone()
     for run.step in range(100, 104):
@@ -427,9 +434,9 @@ def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
 
 def test_the_average_has_batch_norms_statistics_and_counters(dataset):
     model = torch.nn.BatchNorm1d(1)
-    average = loop.Average(model, 0.75)
+    average = moving_average(model, 0.75, total_steps=1000)
     model(torch.tensor([[8.0], [12.0]]))
-    average.follow(model)
+    average.update(model)
     assert model.running_mean.item() == pytest.approx(1.0)
     assert average.module.running_mean.item() == pytest.approx(0.25)
     assert average.module.num_batches_tracked == model.num_batches_tracked == 1
@@ -447,7 +454,7 @@ def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weigh
     run.step = 100
     wanted = []
     for number, part in enumerate(torch.arange(8).chunk(2)):
-        generator = torch.Generator().manual_seed(loop._mix(0, 1, 100, *[number] * number))
+        generator = torch.Generator().manual_seed(mixed_seed(0, 1, 100, *[number] * number))
         run.task.step(data.images[part], data.labels[part], 0.1, generator).loss.backward()
     wanted = [parameter.grad / 2 for parameter in run.task.model.parameters()]
     norm = torch.stack([gradient.norm() for gradient in wanted]).norm()

@@ -1,4 +1,6 @@
-"""What is trained: one task per kind of model, with its loss, its defaults and its score."""
+"""What is trained: one task per kind of model, with its settings, its loss, its defaults and its score."""
+
+from typing import Any
 
 from model.recipes.adversarial import AdversarialTask, RobustTask
 from model.recipes.answers import AnswersTask
@@ -6,9 +8,10 @@ from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
 from model.recipes.light import LightTask, PhotoTask, SmallTask
 from model.recipes.purify import PurifyTask
-from model.recipes.task import Recipe, SettingError, Stage, Step, Task, learning_rate_factor, stage_at
+from model.recipes.settings import SettingError, Settings
+from model.recipes.task import Recipe, Stage, Step, Task, stage_at
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, type[Task[Any]]] = {
     kind.name: kind
     for kind in (
         CodecTask,
@@ -36,10 +39,10 @@ __all__ = [
     "ReconstructionsTask",
     "RobustTask",
     "SettingError",
+    "Settings",
     "SmallTask",
     "Stage",
     "Step",
     "Task",
-    "learning_rate_factor",
     "stage_at",
 ]

@@ -1,23 +1,26 @@
 """Training against the attacker: a classifier alone, or a codec and a classifier together."""
 
 import math
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from model import checkpoint
+from model import pretrained
 from model.attacks.pgd import Descent, Goal, Label, Model, OtherAnswers, ascend, pgd
-from model.checkpoint import Pretrained
-from model.classifiers import ARCHITECTURES, Classifier, DefendedClassifier
+from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
 from model.device import many_graphs, on_gpu
 from model.metrics import wilson_interval
-from model.recipes.classifier import config_for, sgd
+from model.networks import ARCHITECTURES
+from model.pretrained import Pretrained
+from model.recipes.classifier import DECAY, config_for, sgd
 from model.recipes.codec import widen
-from model.recipes.task import SettingError, Stage, Step, Task
+from model.recipes.settings import WEIGHT, Range, SettingError, Settings, setting
+from model.recipes.task import Stage, Step, Task
 from model.zoo import FAITHFUL, pairs
 
 (PAIR,) = pairs()
@@ -58,7 +61,29 @@ def perturbed(
     return ascend(model, x, goal, Descent(steps), ball, step_size, start=start).adversarial
 
 
-class AdversarialTask(Task):
+@dataclass(frozen=True)
+class AdversarialSettings(Settings):
+    """Where training starts, the attack, and the weights of the loss's parts."""
+
+    arch: str = setting("preact-resnet18", "the network, where there is no start")
+    start: str = setting("", "the classifier at the beginning (name or folder; empty: untrained)")
+    epsilon: float = setting(8.0, "radius of the attack in 1/255", Range(0, 64, without_low=True))
+    steps: int = setting(1, "steps of the attack: one is N-FGSM, more are PGD", Range(1))
+    beta: float = setting(
+        0.0, "weight of the divergence of TRADES; 0: cross-entropy on adversarial pictures", WEIGHT
+    )
+    matching: float = setting(
+        0.0, "weight of the angle (1 - cosine) between features of clean and adversarial pictures", WEIGHT
+    )
+    decay: float = setting(0.999, "decay of the moving average of the weights, at most; 0: none", DECAY)
+    held_out: int = setting(1000, "training pictures on which the best epoch is chosen", Range(1))
+
+    def changed(self, given: Mapping[str, Any]) -> Self:
+        found = super().changed(given)
+        return replace(found, arch="") if found.start else found  # the record names none that had no say
+
+
+class AdversarialTask(Task[AdversarialSettings]):
     """A classifier trained on adversarial pictures, without a codec: the yardstick of :class:`RobustTask`.
 
     With ``beta`` the loss is that of TRADES (Zhang et al., ICML 2019): cross-entropy on clean pictures, and
@@ -76,38 +101,15 @@ class AdversarialTask(Task):
     test_images = 2000
     max_grad_norm = math.inf
     stages = (Stage(1.0, 32),)
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "arch": "preact-resnet18",
-        "start": "",
-        "epsilon": 8.0,
-        "steps": 1,
-        "beta": 0.0,
-        "matching": 0.0,
-        "decay": 0.999,
-        "held_out": 1000,
-    }
-    """``arch``: the network, where there is no start. ``start``: the classifier at the beginning (name or
-    folder; empty: untrained). ``epsilon``: radius of the attack in 1/255, ``steps`` of it. ``beta``: weight
-    of TRADES' divergence. ``matching``: weight of how far features of adversarial pictures turn away from
-    those of clean ones (one minus the cosine). ``decay``: of the moving average. ``held_out``: how many
-    training pictures are."""
+    settings = AdversarialSettings()
     padding = 4
     weight_decay = 5e-4
     judge = Descent(20, random_start=True)
     """The attack of the score, on the whole system (adaptive)."""
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        self.chosen_settings = chosen = self.chosen(settings)
-        self.decay, self.held_out = chosen["decay"], chosen["held_out"]
-        self.steps, self.epsilon = chosen["steps"], chosen["epsilon"]
-        if not (
-            self.steps >= 1 and 0 < self.epsilon <= 64 and 0 <= self.decay < 1 and self.held_out >= 1
-            and all(0 <= chosen[name] < math.inf for name in ("beta", "matching"))
-        ):  # fmt: skip
-            raise SettingError(
-                "one step or more, an epsilon above 0 and up to 64, a decay from 0 to below 1, a picture or "
-                "more held out, and a beta and a matching of at least 0 are wanted"
-            )
+    def __init__(self, data: ImageSet, settings: AdversarialSettings | None = None) -> None:
+        self.settings = settings or self.chosen()
+        self.decay, self.held_out = self.settings.decay, self.settings.held_out
         self.model = self.classifier = self.start(data).train()
         if not isinstance(self.classifier.net, nn.Sequential):
             raise SettingError(
@@ -115,14 +117,9 @@ class AdversarialTask(Task):
             )
         self.features_and_logits = self.classifier.features_and_logits
 
-    @classmethod
-    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
-        found = super().chosen(settings)
-        return found | {"arch": ""} if found["start"] else found  # the record names none that had no say
-
     def start(self, data: ImageSet) -> Classifier:
         """The classifier that training starts from; :attr:`before` becomes its record."""
-        name, arch = self.chosen_settings["start"], self.chosen_settings["arch"]
+        name, arch = self.settings.start, self.settings.arch
         if not name:
             if arch not in ARCHITECTURES:
                 raise SettingError(f"arch must be one of {', '.join(ARCHITECTURES)}, got {arch!r}")
@@ -130,7 +127,7 @@ class AdversarialTask(Task):
         classifier = Classifier.from_pretrained(name)
         if classifier.classes != data.classes:
             raise SettingError(f"{name} knows other classes than the data has")
-        self.before = checkpoint.read_record(name)
+        self.before = pretrained.read_record(name)
         return classifier
 
     def floor(self) -> float:
@@ -157,20 +154,21 @@ class AdversarialTask(Task):
         # With the mean statistics of batch norm, which the attack must not move either; and without the
         # weights' gradients, which a compiled graph would compute although nobody asks for them.
         self.model.eval().requires_grad_(False)
-        if self.chosen_settings["beta"]:
+        epsilon, steps = self.settings.epsilon, self.settings.steps
+        if self.settings.beta:
             with torch.no_grad():
                 wanted = self.see(x).logits.softmax(1)
             goal: Goal = OtherAnswers(wanted)
         else:
             goal = Label(labels)
-        found = perturbed(lambda at: self.see(at).logits, goal, x, self.epsilon, self.steps, generator)
+        found = perturbed(lambda at: self.see(at).logits, goal, x, epsilon, steps, generator)
         self.model.train(training).requires_grad_(True)
         return found
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         x = to_float(random_crops(images, images.shape[-1], generator, self.padding))
         adversarial = self.attack(x, labels, generator)
-        beta, matching = self.chosen_settings["beta"], self.chosen_settings["matching"]
+        beta, matching = self.settings.beta, self.settings.matching
         if not (beta or matching):
             seen = self.see(adversarial)
             loss, of_adversarial = nn.functional.cross_entropy(seen.logits, labels), seen.logits
@@ -200,7 +198,7 @@ class AdversarialTask(Task):
         right, standing = 0, 0
         for x, labels in data.batches(250):
             unattacked = model(x).argmax(1) == labels
-            found = pgd(model, x, labels, self.epsilon, self.judge, generator).adversarial
+            found = pgd(model, x, labels, self.settings.epsilon, self.judge, generator).adversarial
             right += int(unattacked.sum())
             standing += int((unattacked & (model(found).argmax(1) == labels)).sum())
         figures: dict[str, float] = {}
@@ -208,6 +206,17 @@ class AdversarialTask(Task):
             low, high = wilson_interval(count, len(data))
             figures |= {name: count / len(data), f"{name}_low": low, f"{name}_high": high}
         return figures
+
+
+@dataclass(frozen=True)
+class RobustSettings(AdversarialSettings):
+    """Those of adversarial training, and the codec."""
+
+    start: str = setting(PAIR.twin, "the classifier at the beginning (name or folder; empty: untrained)")
+    codec: str = setting(FAITHFUL, "the codec at the beginning (name or folder)")
+    fidelity: float = setting(
+        0.1, "weight of the squared error between reconstructions and clean pictures", WEIGHT
+    )
 
 
 class RobustTask(AdversarialTask):
@@ -227,29 +236,19 @@ class RobustTask(AdversarialTask):
     learning_rate = 1e-3
     epochs = 10
     max_grad_norm = 1.0
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        **AdversarialTask.settings,
-        "start": PAIR.twin,
-        "codec": FAITHFUL,
-        "fidelity": 0.1,
-    }
-    """``codec``: the codec at the beginning (name or folder). ``fidelity``: weight of the squared error
-    between reconstructions and clean pictures. The others as in :class:`AdversarialTask`."""
+    settings: RobustSettings = RobustSettings()
     width = 80.0
     """Of the straight-through gradient, and the logits' median magnitude at the start."""
     model: DefendedClassifier
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: RobustSettings | None = None) -> None:
         super().__init__(data, settings)
-        self.fidelity = self.chosen_settings["fidelity"]
-        if not 0 <= self.fidelity < math.inf:
-            raise SettingError("a fidelity of at least 0 is wanted")
-        self.codec = ComDefend.from_pretrained(self.chosen_settings["codec"])
+        self.codec = ComDefend.from_pretrained(self.settings.codec)
         widen(self.codec, to_float(data.every(200).images), self.width)
         self.model = DefendedClassifier(self.classifier, self.codec.train())
 
     @classmethod
-    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
+    def folders(cls, settings: AdversarialSettings) -> tuple[str, ...]:  # noqa: ARG003 - there is no choice
         return (cls.default_out, PAIR.classifier)
 
     def parts(self) -> tuple[Pretrained, ...]:
@@ -278,7 +277,7 @@ class RobustTask(AdversarialTask):
 
     def faithful(self, x_hat: Tensor, x: Tensor) -> Tensor:
         shown = x.repeat(len(x_hat) // len(x), 1, 1, 1)
-        return self.fidelity * (x_hat.float() - shown).square().mean()
+        return self.settings.fidelity * (x_hat.float() - shown).square().mean()
 
     def finish(self, data: ImageSet) -> None:
         self.codec.measure_surrogate(to_float(data.every(100).images))

@@ -1,6 +1,6 @@
 """A classifier of photographs that answers to reconstructions what it answers to the pictures."""
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,15 +8,30 @@ from torch import Tensor, nn
 
 from model.classifiers import Classifier, load_classifier
 from model.comdefend import ComDefend
-from model.data import ImageSet, random_crops, to_float
+from model.data import ImageSet, central_crop, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import Means
-from model.recipes.light import PhotoTask, noisy
-from model.recipes.task import SettingError, Stage, Step, Task
+from model.recipes.light import PhotoTask
+from model.recipes.purifying import noisy
+from model.recipes.settings import SHARE, Settings, setting
+from model.recipes.task import Stage, Step, Task
 from model.zoo import PHOTO, default_classifier
 
 
-class AnswersTask(Task):
+@dataclass(frozen=True)
+class AnswersSettings(Settings):
+    """The classifier that learns, what it sees, and through which noise."""
+
+    start: str = setting(
+        default_classifier("photographs"), "the classifier at the beginning, which is its own teacher (name)"
+    )
+    codec: str = setting(PHOTO, "the codec whose reconstructions it sees (name or folder)")
+    strongest: float = setting(
+        0.1, "greatest standard deviation of the noise on photographs, from none on, in [0,1]", SHARE
+    )
+
+
+class AnswersTask(Task[AnswersSettings]):
     """A defence at training and test time, without labels and without adversarial pictures.
 
     The classifier learns from itself: of reconstructions, of clean and of noisy photographs, it is to say
@@ -33,21 +48,13 @@ class AnswersTask(Task):
     max_grad_norm = 1.0
     decay = 0.999
     stages = (Stage(1.0, 224),)
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "classifier": default_classifier("photographs"),
-        "codec": PHOTO,
-        "strongest": 0.1,
-    }
-    """``classifier``, ``codec``: names. ``strongest``: greatest standard deviation of the noise on the
-    photographs, from none on, pictures in [0,1]."""
+    settings = AnswersSettings()
     model: Classifier
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        self.chosen_settings = self.chosen(settings)
-        if not 0 <= self.chosen_settings["strongest"] <= 1:
-            raise SettingError("a strongest noise from 0 to 1 is wanted")
-        self.teacher, self.model = (load_classifier(self.chosen_settings["classifier"]) for _ in range(2))
-        codec = ComDefend.from_pretrained(self.chosen_settings["codec"])
+    def __init__(self, data: ImageSet, settings: AnswersSettings | None = None) -> None:
+        self.settings = settings or self.chosen()
+        self.teacher, self.model = (load_classifier(self.settings.start) for _ in range(2))
+        codec = ComDefend.from_pretrained(self.settings.codec)
         self.codec = codec.requires_grad_(False).to(memory_format=torch.channels_last)
         self.teacher.requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -68,7 +75,7 @@ class AnswersTask(Task):
         x = to_float(random_crops(images, min(self.stages[0].size, images.shape[-1]), generator))
         with torch.no_grad():
             wanted = self.teacher.to(x.device)(x).float().softmax(1)
-            disturbed = noisy(x, 0.0, self.chosen_settings["strongest"], generator).clamp(0, 1)
+            disturbed = noisy(x, 0.0, self.settings.strongest, generator).clamp(0, 1)
             x_hat = self.codec.to(x.device)(disturbed).float()
         answers = self.model(x_hat).float().log_softmax(1)
         divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
@@ -84,10 +91,9 @@ class AnswersTask(Task):
         """
         device = data.images.device
         generator = torch.Generator(device).manual_seed(0)
-        means, strongest = Means(), self.chosen_settings["strongest"]
-        edge = max(0, data.images.shape[-1] - PhotoTask.view) // 2
+        means, strongest = Means(), self.settings.strongest
         for images, _ in data.batches(25):
-            x = images[..., edge : edge + PhotoTask.view, edge : edge + PhotoTask.view]
+            x = central_crop(images, PhotoTask.view)
             answers = self.teacher.to(device)(x).argmax(1)
             disturbed = noisy(x, strongest, strongest, generator).clamp(0, 1)
             codec = self.codec.to(device)

@@ -1,27 +1,27 @@
 """Classifiers of small pictures."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import WEIGHTS
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import wilson_interval
-from model.recipes.task import SettingError, Stage, Step, Task
+from model.recipes.settings import SHARE, Range, Settings, setting
+from model.recipes.task import Stage, Step, Task
 from model.zoo import PURIFY
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How one of :data:`model.classifiers.ARCHITECTURES` is trained."""
+    """How one of :data:`model.networks.ARCHITECTURES` is trained."""
 
     folder: str
     """Where its weights lie, under ``weights/``."""
@@ -36,6 +36,26 @@ TRAINED = {
     "preact-resnet20": Trained("cifar10-preact"),
     "resnet50": Trained("cifar10-resnet50", {"cutmix": 0.5, "decay": 0.999}, half=True),
 }
+
+
+DECAY = Range(0, 1, without_high=True)
+"""Of the moving average of the weights."""
+
+
+@dataclass(frozen=True)
+class ClassifierSettings(Settings):
+    """The network, which may say otherwise of the rest."""
+
+    arch: str = setting("resnet9", "the network", names=TRAINED)
+    cutmix: float = setting(0.0, "share of the pictures that get a box of another one (resnet50: 0.5)", SHARE)
+    decay: float = setting(
+        0.0, "decay of the moving average of the weights, at most; 0: none (resnet50: 0.999)", DECAY
+    )
+
+    def changed(self, given: Mapping[str, Any]) -> Self:
+        arch = given.get("arch", self.arch)
+        own = TRAINED[arch].settings if arch in TRAINED else {}  # what it cannot be, is said by the field
+        return super().changed({**own, **given})
 
 
 def sgd(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -62,7 +82,7 @@ def config_for(data: ImageSet, arch: str) -> ClassifierConfig:
     )
 
 
-class ClassifierTask(Task):
+class ClassifierTask(Task[ClassifierSettings]):
     """A ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum.
 
     ``resnet50`` has a moving average of the weights (EMA) and CutMix, too: long training of a large network
@@ -76,42 +96,24 @@ class ClassifierTask(Task):
     score = "accuracy"
     max_grad_norm = math.inf
     stages = (Stage(1.0, 32),)
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "arch": "resnet9",
-        "cutmix": 0.0,
-        "decay": 0.0,
-    }
-    """``arch``: the network, one of ``TRAINED``, which may say otherwise of the rest. ``cutmix``: share of
-    the pictures that get a box of another one. ``decay``: of the moving average of the weights, at most."""
+    settings = ClassifierSettings()
     suffix = ""
     """Of the weights' folder."""
     padding = 4
     label_smoothing = 0.1
     weight_decay = 5e-4
-    cutmix = 0.0
     half = False
     model: Classifier
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        chosen = self.chosen(settings)
-        self.cutmix, self.decay = chosen["cutmix"], chosen["decay"]
-        self.half = TRAINED[chosen["arch"]].half
-        self.model = Classifier(config_for(data, chosen["arch"]))
+    def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
+        self.settings = settings or self.chosen()
+        self.decay = self.settings.decay
+        self.half = TRAINED[self.settings.arch].half
+        self.model = Classifier(config_for(data, self.settings.arch))
 
     @classmethod
-    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
-        arch = super().chosen(settings)["arch"]
-        if arch not in TRAINED:
-            raise SettingError(f"arch must be {' or '.join(TRAINED)}, got {arch!r}")
-        own = (f"{name}={value}" for name, value in TRAINED[arch].settings.items())
-        found = super().chosen([*own, *settings])
-        if not (0 <= found["cutmix"] <= 1 and 0 <= found["decay"] < 1):
-            raise SettingError("a cutmix from 0 to 1 and a decay from 0 to below 1 are wanted")
-        return found
-
-    @classmethod
-    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:
-        return (TRAINED[cls.chosen(settings)["arch"]].folder + cls.suffix,)
+    def folders(cls, settings: ClassifierSettings) -> tuple[str, ...]:
+        return (TRAINED[settings.arch].folder + cls.suffix,)
 
     def floor(self) -> float:
         return 1.5 / len(self.model.classes)
@@ -119,22 +121,22 @@ class ClassifierTask(Task):
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         return sgd(self.model, learning_rate, self.weight_decay)
 
-    def seen(self, x: Tensor) -> Tensor:
+    def shown(self, x: Tensor) -> Tensor:
         """What the classifier is shown of pictures, shape (B,3,H,W), range [0,1]."""
         return x
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         crops = random_crops(images, images.shape[-1], generator, self.padding)
-        if not self.cutmix:
-            logits = self.model(self.seen(to_float(crops))).float()
-            loss = self.cost(logits, labels).mean()
+        if not self.settings.cutmix:
+            logits = self.model(self.shown(to_float(crops))).float()
+            loss = self.losses(logits, labels).mean()
         else:
-            crops, others, own = cutmix(crops, labels, self.cutmix, generator)
-            logits = self.model(self.seen(to_float(crops))).float()
-            loss = (own * self.cost(logits, labels) + (1 - own) * self.cost(logits, others)).mean()
+            crops, others, own = cutmix(crops, labels, self.settings.cutmix, generator)
+            logits = self.model(self.shown(to_float(crops))).float()
+            loss = (own * self.losses(logits, labels) + (1 - own) * self.losses(logits, others)).mean()
         return Step(loss, {"accuracy": (logits.detach().argmax(1) == labels).float().mean()})
 
-    def cost(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with smoothed labels, of each picture, shape (B,)."""
         return nn.functional.cross_entropy(
             logits, labels, label_smoothing=self.label_smoothing, reduction="none"
@@ -146,7 +148,9 @@ class ClassifierTask(Task):
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
-        correct = sum(int((model(self.seen(x)).argmax(1) == labels).sum()) for x, labels in data.batches(500))
+        correct = sum(
+            int((model(self.shown(x)).argmax(1) == labels).sum()) for x, labels in data.batches(500)
+        )
         low, high = wilson_interval(correct, len(data))
         return {"accuracy": correct / len(data), "accuracy_low": low, "accuracy_high": high}
 
@@ -164,15 +168,15 @@ class ReconstructionsTask(ClassifierTask):
     test_images = 2000
     codec_name = PURIFY
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
         super().__init__(data, settings)
-        (folder,) = ClassifierTask.folders(settings)
-        trained = Classifier.from_pretrained(WEIGHTS / folder)
+        (folder,) = ClassifierTask.folders(self.settings)
+        trained = Classifier.from_pretrained(folder)
         if trained.classes == data.classes:
             self.model = trained
-        codec = ComDefend.from_pretrained(WEIGHTS / self.codec_name).requires_grad_(False)
+        codec = ComDefend.from_pretrained(self.codec_name).requires_grad_(False)
         self.codec = codec.to(memory_format=torch.channels_last)
 
-    def seen(self, x: Tensor) -> Tensor:
+    def shown(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return self.codec.to(x.device)(x).float()

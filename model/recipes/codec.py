@@ -1,19 +1,19 @@
 """The paper's codec."""
 
-from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from model.comdefend import ComDefend
-from model.config import CodecConfig, words
+from model.config import CodecConfig, ConfigError
 from model.data import ImageSet, random_crops, to_float
 from model.device import many_graphs, on_gpu
 from model.loss import unified_loss
 from model.metrics import Means, psnr, ssim
-from model.recipes.task import SettingError, Stage, Step, Task, stage_at
+from model.recipes.settings import Range, SettingError, Settings, setting
+from model.recipes.task import S, Stage, Step, Task, stage_at
 
 
 def widen(codec: ComDefend, x: Tensor, width: float) -> None:
@@ -34,7 +34,36 @@ def widen(codec: ComDefend, x: Tensor, width: float) -> None:
             parameter.mul_(width / typical)
 
 
-class CodecTask(Task):
+class AnyCodecTask(Task[S]):
+    """What recipes of codecs have in common."""
+
+    model: ComDefend
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=on_gpu(self.model) or None
+        )
+
+    def compile(self) -> None:
+        many_graphs()
+        self.model.com.compile()
+        self.model.rec.compile()
+
+    def finish(self, data: ImageSet) -> None:
+        self.model.measure_surrogate(to_float(data.every(100).images))
+
+
+@dataclass(frozen=True)
+class CodecSettings(Settings):
+    """The networks' shape: the paper's, or a smaller codec's."""
+
+    com: tuple[int, ...] = setting(
+        CodecConfig.com_widths, "output channels of the convolutions of ComCNN", Range(1), wanted=True
+    )
+    rec: tuple[int, ...] = setting(CodecConfig.rec_widths, "and of those of RecCNN", Range(1), wanted=True)
+
+
+class CodecTask(AnyCodecTask[CodecSettings]):
     """The paper's recipe: clean pictures, noise on the code, the unified loss.
 
     Two departures, for speed alone. Most of the run sees 16x16 crops, since the networks are fully
@@ -55,20 +84,13 @@ class CodecTask(Task):
     score = "psnr_db"
     max_grad_norm = 0.1
     stages: ClassVar[tuple[Stage, ...]] = (Stage(0.8, 16), Stage(0.2, 32))
-    settings: ClassVar[dict[str, float | str]] = {
-        "com": ",".join(map(str, CodecConfig.com_widths)),
-        "rec": ",".join(map(str, CodecConfig.rec_widths)),
-    }
-    """``com``, ``rec``: output channels of the convolutions of ComCNN and RecCNN; the paper's, or a smaller
-    codec's."""
-    model: ComDefend
+    settings = CodecSettings()
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        chosen = self.chosen(settings)
+    def __init__(self, data: ImageSet, settings: CodecSettings | None = None) -> None:
+        self.settings = settings or self.chosen()
         try:
-            com, rec = (tuple(int(width) for width in words(chosen[name])) for name in ("com", "rec"))
-            self.model = ComDefend(CodecConfig(com, rec))
-        except ValueError as error:  # ConfigError among them
+            self.model = ComDefend(CodecConfig(self.settings.com, self.settings.rec))
+        except ConfigError as error:
             raise SettingError(f"com and rec must be widths of convolutions: {error}") from error
         last = self.model.com.get_submodule(f"conv{self.model.com.depth - 1}")
         with torch.no_grad():
@@ -77,25 +99,12 @@ class CodecTask(Task):
     def floor(self) -> float:
         return 20.0
 
-    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=on_gpu(self.model) or None
-        )
-
-    def compile(self) -> None:
-        many_graphs()
-        self.model.com.compile()
-        self.model.rec.compile()
-
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         size = min(stage_at(self.stages, progress).size, images.shape[-1])
         x = to_float(random_crops(images, size, generator))
         output = self.model.noisy_forward(x, self.model.config.sigma, generator)
         loss = unified_loss(output, x)
         return Step(loss.total, {"psnr_db": -10 * loss.reconstruction.detach().log10()})
-
-    def finish(self, data: ImageSet) -> None:
-        self.model.measure_surrogate(to_float(data.every(100).images))
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Fidelity with hard codes, means of per-picture values."""

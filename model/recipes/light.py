@@ -1,7 +1,6 @@
 """Light codecs that purify: trained from nothing by one run, without adversarial pictures."""
 
-import math
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,15 +8,36 @@ import torch
 from torch import Tensor, nn
 
 from model.comdefend import ComDefend
-from model.config import CodecConfig, words
-from model.data import DataError, ImageSet, load_photographs, random_crops, to_float
-from model.metrics import Means, psnr, ssim
-from model.recipes.codec import CodecTask
+from model.config import CodecConfig
+from model.data import DataError, ImageSet, central_crop, load_photographs, random_crops, to_float
+from model.recipes.codec import AnyCodecTask
 from model.recipes.guides import Guide
-from model.recipes.task import SettingError, Stage, Step, stage_at
+from model.recipes.purifying import PurifyingSettings, fidelity_and_agreement, kept_planes, noisy
+from model.recipes.settings import SHARE, WEIGHT, setting
+from model.recipes.task import Stage, Step, stage_at
 
 
-class LightTask(CodecTask):
+@dataclass(frozen=True)
+class LightSettings(PurifyingSettings):
+    """Those of all purifying codecs, with what guides see in pictures."""
+
+    weakest: float = setting(0.05, "least standard deviation of the noise on a picture, in [0,1]", SHARE)
+    strongest: float = setting(0.15, "greatest of it", SHARE)
+    guide: float = setting(
+        50.0, "how strongly guides pull at each picture, in multiples of the squared error's gradient", WEIGHT
+    )
+    features: float = setting(
+        1000.0,
+        "weight of the difference of their feature maps beside the divergence of their answers",
+        WEIGHT,
+    )
+    guide_noise: float = setting(
+        0.06, "greatest standard deviation of the noise between codec and guides", SHARE
+    )
+    dropout: float = setting(0.2, "share of pictures that lose planes of their code", SHARE)
+
+
+class LightTask(AnyCodecTask[LightSettings]):
     """Noisy pictures in, clean pictures out that mean the same, through the light shape.
 
     Of the code's bits, more and more are hard: none at the start, all from :attr:`hardened` on.
@@ -48,54 +68,24 @@ class LightTask(CodecTask):
     """From which part of the run on all bits are hard."""
     grown: ClassVar[float] = 0.45
     """From which part of the run on the guides pull with all their weight."""
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "weakest": 0.05,
-        "strongest": 0.15,
-        "guides": "",
-        "guide": 50.0,
-        "features": 1000.0,
-        "guide_noise": 0.06,
-        "dropout": 0.2,
-    }
-    """``weakest``, ``strongest``: standard deviation of the noise, drawn for each picture, pictures in [0,1].
-    ``guides``: the classifiers (names or folders). ``guide``: how strongly they pull at each picture, in
-    multiples of the squared error's gradient. ``features``: weight of the difference of their feature maps
-    beside the divergence of their answers. ``guide_noise``: greatest standard deviation
-    of the noise between codec and guides. ``dropout``: share of pictures that lose planes."""
+    settings = LightSettings()
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        chosen = self.chosen_settings = self.chosen(settings)
-        if not (
-            0 <= chosen["weakest"] <= chosen["strongest"] <= 1
-            and 0 <= chosen["dropout"] <= 1
-            and 0 <= chosen["guide_noise"] <= 1
-            and all(0 <= chosen[name] < math.inf for name in ("guide", "features"))
-        ):
-            raise SettingError(
-                "0 <= weakest <= strongest <= 1, a dropout and a guide_noise from 0 to 1, and a guide and "
-                "features of at least 0 are wanted"
-            )
-        names = words(chosen["guides"])
-        if not names:
-            raise SettingError("guides must name at least one classifier")
+    def __init__(self, data: ImageSet, settings: LightSettings | None = None) -> None:
+        self.settings = settings or self.chosen()
         self.model = ComDefend(self.network).train()
-        self.guides = [Guide(name) for name in names]
+        self.guides = [Guide(name) for name in self.settings.guides]
 
     def floor(self) -> float:
         return 0.3
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under white noise of a random strength, (B,3,H,W) in [0,1]."""
-        return noisy(x, self.chosen_settings["weakest"], self.chosen_settings["strongest"], generator).clamp(
-            0, 1
-        )
+        return noisy(x, self.settings.weakest, self.settings.strongest, generator).clamp(0, 1)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, at least an eighth, shape (count,), int64."""
-        total, device = self.model.planes, generator.device
-        kept = torch.randint(-(-total // 8), total + 1, (count,), generator=generator, device=device)
-        cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
-        return kept.masked_fill(~cut_short, total)
+        total = self.model.planes
+        return kept_planes(count, -(-total // 8), total, self.settings.dropout, generator)
 
     def some_guide(self, generator: torch.Generator) -> Guide:
         """One of the guides, at random."""
@@ -116,13 +106,12 @@ class LightTask(CodecTask):
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
         alone = self.stages[0].share
         grown = min(1.0, max(0.0, progress - alone) / (self.grown - alone))
-        share = self.chosen_settings["guide"] * grown
+        share = self.settings.guide * grown
         if share:
             guide = self.some_guide(generator).to(x.device)
             looked_at = x_hat.detach().requires_grad_()
-            seen = noisy(looked_at, 0.0, self.chosen_settings["guide_noise"], generator)
-            guidance = guide.guidance(x, seen)
-            opinion = guidance.divergence + self.chosen_settings["features"] * guidance.features
+            guidance = guide.guidance(x, noisy(looked_at, 0.0, self.settings.guide_noise, generator))
+            opinion = guidance.divergence + self.settings.features * guidance.features
             (pull,) = torch.autograd.grad(opinion.sum(), looked_at)
             own = (x_hat.detach() - x) * (2 / x.numel())  # the squared error's gradient
             pull = pull * (share * lengths(own) / lengths(pull).clamp_min(1e-12))
@@ -133,26 +122,15 @@ class LightTask(CodecTask):
         return Step(loss, shown)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
-        """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
-
-        ``agreement`` is the share of noisy pictures whose reconstruction means to a guide what the clean
-        picture means, the mean of the guides; ``clean_agreement`` is that of clean ones.
-        """
         device = data.images.device
         generator = torch.Generator(device).manual_seed(0)
-        means = Means()
-        edge = max(0, data.images.shape[-1] - self.view) // 2
-        for images, _ in data.batches(max(1, 25 * 224**2 // self.view**2)):
-            x = images[..., edge : edge + self.view, edge : edge + self.view]
-            x_hat, purified = model(x), model(self.disturbed(x, generator))
-            means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
-            for guide in self.guides:
-                answers = guide.to(device).classifier(x).argmax(1)
-                means.add(
-                    agreement=guide.classifier(purified).argmax(1) == answers,
-                    clean_agreement=guide.classifier(x_hat).argmax(1) == answers,
-                )
-        return means.result()
+        batches = data.batches(max(1, 25 * 224**2 // self.view**2))
+        return fidelity_and_agreement(
+            model,
+            (central_crop(images, self.view) for images, _ in batches),
+            lambda x: self.disturbed(x, generator),
+            [guide.to(device).classifier for guide in self.guides],
+        )
 
 
 class SmallTask(LightTask):
@@ -168,13 +146,7 @@ class SmallTask(LightTask):
     network = CodecConfig.light(downscale=2, planes=48, width=64, com_blocks=2, rec_blocks=2)
     view = 32
     padding = 2
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "weakest": 0.1,
-        "strongest": 0.2,
-        "guides": "cifar10,cifar10-preact",
-        "guide_noise": 0.1,
-        "dropout": 0.1,
-    }
+    settings = LightSettings(weakest=0.1, strongest=0.2, guide_noise=0.1, dropout=0.1)
 
 
 class PhotoTask(LightTask):
@@ -189,7 +161,7 @@ class PhotoTask(LightTask):
     stages = (Stage(0.2, 64, crops=4), Stage(0.8, 128))
     network = CodecConfig.light(downscale=4, planes=192, width=96, com_blocks=3, rec_blocks=3)
     view = 224
-    settings = {**LightTask.settings, "guides": "imagenet,imagenet-lite1"}  # noqa: RUF012
+    settings = LightSettings(guides=("imagenet", "imagenet-lite1"))
     stored = 256
     """Side of the squares that photographs are kept as, in pixels."""
     test_photographs = 200
@@ -201,14 +173,6 @@ class PhotoTask(LightTask):
             raise DataError("photographs are wanted: --data FOLDER_OR_ZIP")
         every = load_photographs(root, cls.stored)
         return every.split_off(min(cls.test_photographs, max(1, len(every) // 10)))
-
-
-def noisy(x: Tensor, weakest: float, strongest: float, generator: torch.Generator) -> Tensor:
-    """Pictures (B,3,H,W) with white noise, its standard deviation drawn for each from a range."""
-    if not strongest:
-        return x
-    strength = x.new_empty(len(x), 1, 1, 1).uniform_(weakest, strongest, generator=generator)
-    return x + strength * torch.empty_like(x).normal_(generator=generator)
 
 
 def lengths(x: Tensor) -> Tensor:

@@ -1,19 +1,20 @@
 """The codec trained to take perturbations away, without adversarial pictures."""
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from model import checkpoint
+from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
-from model.config import CodecConfig, words
+from model.config import CodecConfig
 from model.data import ImageSet, random_crops, to_float
-from model.metrics import Means, psnr, ssim
-from model.recipes.codec import CodecTask, widen
-from model.recipes.task import SettingError, Stage, Step
+from model.recipes.codec import AnyCodecTask, widen
+from model.recipes.purifying import PurifyingSettings, fidelity_and_agreement, kept_planes, noisy
+from model.recipes.settings import SettingError, setting
+from model.recipes.task import Stage, Step
 from model.zoo import FAITHFUL
 
 
@@ -61,7 +62,19 @@ def mean_of(codecs: list[ComDefend]) -> ComDefend:
     return first
 
 
-class PurifyTask(CodecTask):
+@dataclass(frozen=True)
+class PurifySettings(PurifyingSettings):
+    """Those of all purifying codecs, where training starts, and the noise's shapes."""
+
+    start: tuple[str, ...] = setting(
+        (FAITHFUL,),
+        "the codec at the beginning (name or folder); of several the mean of their weights, and the record "
+        "of the last; none: untrained",
+    )
+    shapes: tuple[str, ...] = setting(("white",), "shapes of the noise", names=SHAPES, wanted=True)
+
+
+class PurifyTask(AnyCodecTask[PurifySettings]):
     """Noisy pictures in, clean pictures out that mean the same.
 
     The paper's loss alone keeps whatever is in the picture, a perturbation included. This recipe starts from
@@ -95,95 +108,50 @@ class PurifyTask(CodecTask):
     test_images = 2000
     max_grad_norm = 1.0
     stages = (Stage(1.0, 32),)
-    settings = {  # noqa: RUF012 - a ClassVar of the base class
-        "start": FAITHFUL,
-        "weakest": 0.1,
-        "strongest": 0.2,
-        "shapes": "white",
-        "guides": "cifar10,cifar10-preact",
-        "guide": 0.2,
-        "guide_noise": 0.1,
-        "dropout": 0.0,
-    }
-    """``start``: the codec at the beginning (name or folder; several, with commas: the mean of their weights,
-    and the record of the last is kept; empty: untrained). ``weakest``, ``strongest``: standard deviation of
-    the noise, drawn for each picture, pictures in [0,1]. ``shapes``: of the noise.
-    ``guides``: the classifiers (names or folders). ``guide``: weight of the mean of their divergences.
-    ``guide_noise``: greatest standard deviation of the noise between codec and guides. ``dropout``: share of
-    pictures that lose planes."""
+    settings = PurifySettings()
     width = 80.0
     """Of the straight-through gradient, and the logits' median magnitude at the start."""
     padding = 2
 
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
-        self.chosen_settings = self.chosen(settings)
-        self.shapes = words(self.chosen_settings["shapes"])
-        unknown = [shape for shape in self.shapes if shape not in SHAPES]
-        if unknown or not self.shapes:
-            raise SettingError(f"noise has shapes of {', '.join(SHAPES)}, not {', '.join(unknown) or 'none'}")
-        low, high, share, guide_noise = (
-            self.chosen_settings[name] for name in ("weakest", "strongest", "dropout", "guide_noise")
-        )
-        if not (
-            0 <= low <= high <= 1
-            and 0 <= share <= 1
-            and 0 <= guide_noise <= 1
-            and 0 <= self.chosen_settings["guide"] < math.inf
-        ):
-            raise SettingError(
-                "0 <= weakest <= strongest <= 1, a dropout and a guide_noise from 0 to 1 and a guide >= 0 "
-                "are wanted"
-            )
-        starts = words(self.chosen_settings["start"])
+    def __init__(self, data: ImageSet, settings: PurifySettings | None = None) -> None:
+        self.settings = settings or self.chosen()
+        starts = self.settings.start
         if starts:
-            self.before = checkpoint.read_record(starts[-1])
+            self.before = pretrained.read_record(starts[-1])
         codecs = [ComDefend.from_pretrained(name) for name in starts] or [ComDefend(CodecConfig())]
         x = to_float(data.every(200).images)
         for each in codecs:
             widen(each, x, self.width)
         codec = mean_of(codecs)
         self.model = codec.train()
-        names = words(self.chosen_settings["guides"])
-        if not names:
-            raise SettingError("guides must name at least one classifier")
-        self.guides = nn.ModuleList(Classifier.from_pretrained(name) for name in names).requires_grad_(False)
+        guides = (Classifier.from_pretrained(name) for name in self.settings.guides)
+        self.guides = nn.ModuleList(guides).requires_grad_(False)
 
     def floor(self) -> float:
         return 0.3
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under noise of a random strength and shape, (B,3,H,W) in [0,1]."""
-        low, high = self.chosen_settings["weakest"], self.chosen_settings["strongest"]
+        low, high, shapes = self.settings.weakest, self.settings.strongest, self.settings.shapes
         strength = x.new_empty(len(x), 1, 1, 1).uniform_(low, high, generator=generator)
-        which = torch.randint(len(self.shapes), (len(x), 1, 1, 1), generator=generator, device=x.device)
+        which = torch.randint(len(shapes), (len(x), 1, 1, 1), generator=generator, device=x.device)
         white = torch.empty_like(x).normal_(generator=generator)
         noise = torch.zeros_like(x)
-        for index, shape in enumerate(self.shapes):
+        for index, shape in enumerate(shapes):
             noise = torch.where(which == index, SHAPES[shape](x, white, generator), noise)
         return (x + strength * noise).clamp(0, 1)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, shape (count,), int64."""
-        total, device = self.model.planes, generator.device
-        kept = torch.randint(1, total + 1, (count,), generator=generator, device=device)
-        cut_short = torch.rand(count, generator=generator, device=device) < self.chosen_settings["dropout"]
-        return kept.masked_fill(~cut_short, total)
+        return kept_planes(count, 1, self.model.planes, self.settings.dropout, generator)
 
-    def seen(self, x_hat: Tensor, generator: torch.Generator) -> Tensor:
-        """Reconstructions as the guide sees them, under noise of random strength, (B,3,H,W)."""
-        if not self.chosen_settings["guide_noise"]:
-            return x_hat
-        strength = x_hat.new_empty(len(x_hat), 1, 1, 1)
-        strength.uniform_(0, self.chosen_settings["guide_noise"], generator=generator)
-        return x_hat + strength * torch.empty_like(x_hat).normal_(generator=generator)
-
-    def guidance(self, x: Tensor, seen: Tensor) -> Tensor:
-        """How far the guides' answers to ``seen`` are from those to ``x``, both (B,3,H,W); mean, in nats."""
+    def guidance(self, x: Tensor, shown: Tensor) -> Tensor:
+        """How far the guides' answers to ``shown`` are from those to ``x``, both (B,3,H,W); mean, in nats."""
         divergences = []
         for guide in self.guides.to(x.device):
             with torch.no_grad():
                 wanted = guide(x).float().softmax(1)
-            answer = guide(seen).float().log_softmax(1)
+            answer = guide(shown).float().log_softmax(1)
             divergences.append(nn.functional.kl_div(answer, wanted, reduction="batchmean"))
         return torch.stack(divergences).mean()
 
@@ -192,28 +160,14 @@ class PurifyTask(CodecTask):
         x_hat = self.model(self.disturbed(x, generator), planes=self.planes(len(x), generator)).float()
         error = (x_hat - x).square().mean()
         loss, shown = error, {"psnr_db": -10 * error.detach().log10()}
-        if self.chosen_settings["guide"]:
-            guidance = self.guidance(x, self.seen(x_hat, generator))
-            loss = error + self.chosen_settings["guide"] * guidance
+        if self.settings.guide:
+            guidance = self.guidance(x, noisy(x_hat, 0.0, self.settings.guide_noise, generator))
+            loss = error + self.settings.guide * guidance
             shown["guidance"] = guidance.detach()
         return Step(loss, shown)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
-        """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
-
-        ``agreement`` is the share of noisy pictures whose reconstruction means to a guide what the clean
-        picture means, the mean of the guides; ``clean_agreement`` is that of clean ones.
-        """
         guides = self.guides.to(data.images.device).eval()
         generator = torch.Generator(data.images.device).manual_seed(0)
-        means = Means()
-        for x, _ in data.batches(250):
-            x_hat, purified = model(x), model(self.disturbed(x, generator))
-            means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
-            for guide in guides:
-                answers = guide(x).argmax(1)
-                means.add(
-                    agreement=guide(purified).argmax(1) == answers,
-                    clean_agreement=guide(x_hat).argmax(1) == answers,
-                )
-        return means.result()
+        pictures = (x for x, _ in data.batches(250))
+        return fidelity_and_agreement(model, pictures, lambda x: self.disturbed(x, generator), list(guides))

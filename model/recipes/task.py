@@ -1,19 +1,19 @@
 """What every kind of training has: a recipe, stages, and a task with its loss, defaults and score."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import Pretrained
 from model.config import Config
 from model.data import ImageSet, load_split
 from model.device import many_graphs
+from model.pretrained import Pretrained
+from model.recipes.settings import SettingError, Settings
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,8 @@ class Recipe(Config):
     seed: int
     precision: str
     data: str
-    settings: tuple[str, ...] = ()
-    """All that the run could choose, "name=value", see :meth:`Task.spelled_out`."""
-
-
-class SettingError(ValueError):
-    """A recipe was given a setting that it does not have; the message names those that it has."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """All that the run could choose, as JSON: a run's record outlives the recipe's defaults."""
 
 
 class Stage(NamedTuple):
@@ -58,7 +54,10 @@ class Step(NamedTuple):
     """Named scalars for the progress bar."""
 
 
-class Task(ABC):
+S = TypeVar("S", bound=Settings)
+
+
+class Task(ABC, Generic[S]):
     """What :func:`model.train.fit` needs to know of the thing that it trains."""
 
     name: ClassVar[str]
@@ -74,8 +73,8 @@ class Task(ABC):
     """At most so many of them after each epoch, for the curve."""
     max_grad_norm: ClassVar[float]
     stages: ClassVar[tuple[Stage, ...]]
-    settings: ClassVar[dict[str, float | str]] = {}
-    """What else a run can choose, with ``--set NAME=VALUE``, and the recipe's own choice."""
+    settings: S
+    """What else a run can choose: of the class the recipe's own choice, of a task what its run chose."""
     model: nn.Module
     """What is trained: one of :meth:`parts`, or all of them together."""
     decay: float = 0.0
@@ -87,37 +86,27 @@ class Task(ABC):
     """The record of the run whose weights this one started from."""
 
     @abstractmethod
-    def __init__(self, data: ImageSet, settings: Collection[str] = ()) -> None:
+    def __init__(self, data: ImageSet, settings: S | None = None) -> None:
         """Make the model that training starts from, for these classes and sizes.
 
         Args:
             data: the training pictures.
-            settings: "name=value", see :meth:`chosen`.
+            settings: of :meth:`chosen`; the recipe's own where there are none.
         """
 
     @classmethod
-    def chosen(cls, settings: Collection[str]) -> dict[str, Any]:
-        """The task's settings, with those given in the place of the recipe's.
+    def chosen(cls, **given: Any) -> S:
+        """The recipe's settings, with those given in the place of its own, see :meth:`Settings.changed`.
 
         Raises:
             SettingError: there is no such setting, or it cannot have that value.
         """
-        found: dict[str, Any] = dict(cls.settings)
-        for text in settings:
-            name, equals, value = text.partition("=")
-            if not equals or name not in cls.settings:
-                known = ", ".join(cls.settings) or "none"
-                raise SettingError(f"the recipe {cls.name!r} has no setting {text!r}; it has: {known}")
-            try:
-                found[name] = type(cls.settings[name])(value)
-            except ValueError as error:
-                raise SettingError(f"{name} must be a number, got {value!r}") from error
-        return found
-
-    @classmethod
-    def spelled_out(cls, settings: Collection[str]) -> tuple[str, ...]:
-        """All of :meth:`chosen`, "name=value" by name: a run's record outlives the recipe's defaults."""
-        return tuple(f"{name}={value}" for name, value in sorted(cls.chosen(settings).items()))
+        known = [each.name for each in fields(cls.settings)]
+        if unknown := [name for name in given if name not in known]:
+            raise SettingError(
+                f"the recipe {cls.name!r} has no setting {unknown[0]!r}; it has: {', '.join(known)}"
+            )
+        return cls.settings.changed(given)
 
     @classmethod
     def load(cls, root: Path | None) -> tuple[ImageSet, ImageSet]:
@@ -125,7 +114,7 @@ class Task(ABC):
         return load_split(root, "train"), load_split(root, "test")
 
     @classmethod
-    def folders(cls, settings: Collection[str]) -> tuple[str, ...]:  # noqa: ARG003 - some have a choice
+    def folders(cls, settings: S) -> tuple[str, ...]:  # noqa: ARG003 - some have a choice
         """The folders under ``weights/`` for what is trained with these settings, one for each part."""
         return (cls.default_out,)
 
@@ -163,7 +152,7 @@ class Task(ABC):
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         """Loss of one batch: ``images`` uint8 (B,3,S,S), ``progress`` of the run in [0,1)."""
 
-    def finish(self, data: ImageSet) -> None:  # noqa: B027 - most tasks have nothing to do
+    def finish(self, data: ImageSet) -> None:
         """What is left to do with the trained model before it is saved; ``data`` is the training's."""
 
     @abstractmethod
@@ -179,8 +168,3 @@ def stage_at(stages: Iterable[Stage], progress: float) -> Stage:
         if progress < end - 1e-9:
             return stage
     return stage
-
-
-def learning_rate_factor(progress: float, warmup: float = 0.03) -> float:
-    """Linear warm-up, then half a cosine down to zero; ``progress`` in [0,1)."""
-    return min(1.0, progress / warmup) * 0.5 * (1 + math.cos(math.pi * progress))

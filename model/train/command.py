@@ -4,15 +4,12 @@ import argparse
 import copy
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from model import checkpoint
-from model.checkpoint import REPOSITORY, WEIGHTS, WeightsError
 from model.config import ConfigError
 from model.data import DataError, ImageSet
 from model.device import (
@@ -23,9 +20,17 @@ from model.device import (
     keep_memory,
     training_precision,
 )
-from model.recipes import TASKS, ClassifierTask, Recipe, ReconstructionsTask, SettingError, Task
+from model.files import WeightsError
+from model.recipes import TASKS, Recipe, SettingError, Task
+from model.recipes.settings import as_text
+from model.train import checkpoint
 from model.train.install import EXIT_KEPT_OLD, check_out, install, places
-from model.train.loop import Batches, Interrupts, Run, TrainingError, fit, plan_steps
+from model.train.interrupts import Interrupts
+from model.train.loop import fit
+from model.train.options import given_settings
+from model.train.plan import plan_steps
+from model.train.run import Clock, Run, TrainingError, prepared
+from model.train.schedule import Batches
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,62 +44,17 @@ OTHERS = {
 """What is said of a run whose identity is another one."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a training run."""
-    group = parser.add_argument_group("training")
-    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*; for photo, a "
-                       "folder or zip archive of photographs")  # fmt: skip
-    group.add_argument("--data-name", help="what the data is, for the model card")
-    length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive(float), help="passes over the training pictures")
-    length.add_argument("--max-minutes", type=positive(float), help="budget of the whole run")
-    group.add_argument("--stop-after", type=positive(float), metavar="MINUTES",
-                       help="save and end this process then; --resume goes on")  # fmt: skip
-    group.add_argument("--batch-size", type=positive(int))
-    group.add_argument("--micro-batches", type=positive(int), metavar="N",
-                       help="parts of a batch, computed one after the other or shared out among processes "
-                       "(default: one a process)")  # fmt: skip
-    group.add_argument("--lr", type=positive(float), help="peak learning rate")
-    group.add_argument("--seed", type=_not_negative, default=None)
-    group.add_argument("--precision", choices=("float32", "bfloat16"),
-                       help="default: bfloat16 on a GPU and on CPUs that are faster in it")  # fmt: skip
-    group.add_argument("--compile", action="store_true",
-                       help="fuse kernels with torch.compile: slower to start, then faster")  # fmt: skip
-    group.add_argument("--out", type=Path, help="folder for the weights (default: weights/...)")
-    group.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
-    group.add_argument("--force", action="store_true", help="replace even better weights")
-    group.add_argument("--on-reconstructions", action="store_true",
-                       help="with --train classifier: on what the codec makes of the pictures")  # fmt: skip
-    group.add_argument("--arch", dest="set", action="append", type="arch={}".format, metavar="NAME",
-                       help="the network of a classifier (see README.md)")  # fmt: skip
-    group.add_argument("--set", action="append", metavar="NAME=VALUE",
-                       help="a setting of the recipe, e.g. guide=0 (see model/recipes)")  # fmt: skip
+def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = time.perf_counter) -> int:
+    """Train what ``args.train`` names; the exit status.
 
-
-def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """A parser of finite numbers above zero, for argparse."""
-
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be above zero, got {text}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
-
-
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
-    return value
-
-
-def main(args: argparse.Namespace, command: str) -> int:
-    """Train what ``args.train`` names; the exit status."""
+    Args:
+        args: of :func:`model.train.add_arguments`, ``train`` and ``device``.
+        command: what the user typed, for the record.
+        place: the folder that has ``weights/`` and ``runs/``, or gets them.
+        clock: tells seconds.
+    """
     try:
-        return _train(args, command)
+        return _train(args, command, place, clock)
     except (TrainingError, SettingError, DataError, DeviceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -105,7 +65,7 @@ class Sitting:
     """What one process of a run has, whether it begins or goes on."""
 
     args: argparse.Namespace
-    kind: type[Task]
+    kind: type[Task[Any]]
     train: ImageSet
     path: Path
     """Of the checkpoint."""
@@ -113,33 +73,35 @@ class Sitting:
     """What a resumed run must have in common with its beginning, besides the recipe."""
     device: torch.device
     accelerator: "Accelerator"
+    clock: Clock
     started: float
 
-    def run(self, task: Task, recipe: Recipe, total_steps: int, command: str) -> Run:
+    def run(self, task: Task[Any], recipe: Recipe, total_steps: int, command: str) -> Run:
         """A run of a task from its first step."""
         optimizer = task.optimizer(recipe.learning_rate)
         return Run(
             task, optimizer, recipe, self.path, self.device, self.accelerator, total_steps, command,
-            self.identity, started=self.started,
+            self.identity, clock=self.clock, started=self.started,
         )  # fmt: skip
 
 
-def _train(args: argparse.Namespace, command: str) -> int:
+def _train(args: argparse.Namespace, command: str, place: Path, clock: Clock) -> int:
     # Imported when used: it takes a second, and whoever only serves the page does without it.
     from accelerate import Accelerator
 
-    started = time.monotonic()
+    started = clock()
     on_cpu = args.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
     # Of several processes each has a device of its own.
     device = accelerator.device if accelerator.num_processes > 1 else choose_device(args.device)
     fast_math(device)
     keep_memory()
-    kind = TASKS[task_name(args)]
-    names = kind.folders(args.set or ())
-    base = args.out or (WEIGHTS / names[0] if len(names) == 1 else WEIGHTS)
+    kind = TASKS[args.train]
+    given = given_settings(args)
+    names = kind.folders(kind.chosen(**given))
+    base = args.out or (place / "weights" / names[0] if len(names) == 1 else place / "weights")
     outs = places(base.resolve(), names)
-    path = REPOSITORY / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
+    path = place / "runs" / (args.out.name if args.out else names[0]) / "checkpoint.safetensors"
     check_out(outs, path.parent)
     with accelerator.main_process_first():  # it may have to download them
         train, test = kind.load(args.data)
@@ -149,7 +111,7 @@ def _train(args: argparse.Namespace, command: str) -> int:
     train, test = train.to(device), test.every(kind.test_images).to(device)
 
     with Interrupts() as interrupts:
-        sitting = Sitting(args, kind, train, path, identity, device, accelerator, started)
+        sitting = Sitting(args, kind, train, path, identity, device, accelerator, clock, started)
         run = _resumed(sitting) if args.resume else _begun(sitting, command, test)
         rest, held_out = train.split_off(run.task.held_out)
         watched = held_out if run.task.held_out else test.every(kind.watched_images)
@@ -167,15 +129,6 @@ def _train(args: argparse.Namespace, command: str) -> int:
     return status
 
 
-def task_name(args: argparse.Namespace) -> str:
-    """The task that the command line asks for."""
-    if not args.on_reconstructions:
-        return args.train
-    if args.train not in (ClassifierTask.name, ReconstructionsTask.name):
-        raise TrainingError("--on-reconstructions is for --train classifier")
-    return ReconstructionsTask.name
-
-
 def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
     args, kind, accelerator = sitting.args, sitting.kind, sitting.accelerator
     recipe = Recipe(
@@ -188,7 +141,7 @@ def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
         seed=args.seed or 0,
         precision=args.precision or training_precision(sitting.device),
         data=args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
-        settings=kind.spelled_out(args.set or ()),
+        settings=kind.chosen(**given_settings(args)).to_dict(),
     )
     task = _task(sitting, recipe)
     batches = Batches(len(sitting.train) - task.held_out, recipe.batch_size, recipe.seed)
@@ -196,7 +149,7 @@ def _begun(sitting: Sitting, command: str, test: ImageSet) -> Run:
         probe = copy.deepcopy(task)
         if args.compile:
             probe.compile()
-        left = recipe.max_minutes - (time.monotonic() - sitting.started) / 60
+        left = recipe.max_minutes - (sitting.clock() - sitting.started) / 60
         total = plan_steps(
             sitting.run(probe, recipe, PROBE_STEPS, command), batches, sitting.train, test, left
         )
@@ -228,27 +181,34 @@ def _check_sharing(batch: int, parts: int, processes: int) -> None:
         raise TrainingError(f"{processes} processes cannot share {parts} micro-batches evenly")
 
 
-def _task(sitting: Sitting, recipe: Recipe) -> Task:
+def _task(sitting: Sitting, recipe: Recipe) -> Task[Any]:
     """The recipe's task with its model on the device."""
-    torch.manual_seed(recipe.seed)
-    task = sitting.kind(sitting.train, recipe.settings)
+    settings = sitting.kind.settings.from_dict(recipe.settings)
+    device, compiled = sitting.device, sitting.args.compile
+    task = prepared(sitting.kind, sitting.train, settings, recipe.seed, device, compiled)
     if not 0 <= task.held_out < len(sitting.train):
         raise TrainingError(f"{task.held_out} of {len(sitting.train)} training pictures cannot be held out")
     batch = min(recipe.batch_size, len(sitting.train) - task.held_out)
     _check_sharing(batch, recipe.micro_batches, sitting.accelerator.num_processes)
-    task.model.to(memory_format=torch.channels_last).to(sitting.device)
-    if sitting.args.compile:
-        task.compile()
     return task
+
+
+def _kept_recipe(kept: dict[str, Any], kind: type[Task[Any]], path: Path) -> Recipe:
+    """The recipe of a checkpoint, if it is one of this kind of task as it is today."""
+    try:
+        recipe = Recipe.from_dict(kept)
+        if recipe.task != kind.name:
+            raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {kind.name!r}")
+        kind.settings.from_dict(recipe.settings)
+    except ConfigError as error:
+        raise TrainingError(f"{path} holds a run of another version of this program: {error}") from error
+    return recipe
 
 
 def _resumed(sitting: Sitting) -> Run:
     args, kind, path = sitting.args, sitting.kind, sitting.path
     state = checkpoint.read_run_state(path)
-    try:
-        recipe = Recipe.from_dict(state["recipe"])
-    except ConfigError as error:
-        raise TrainingError(f"{path} holds a run of another version of this program: {error}") from error
+    recipe = _kept_recipe(state["recipe"], kind, path)
     asked: dict[str, Any] = {
         "batch_size": args.batch_size,
         "micro_batches": args.micro_batches,
@@ -257,14 +217,15 @@ def _resumed(sitting: Sitting) -> Run:
         "max_minutes": args.max_minutes,
         "seed": args.seed,
         "precision": args.precision,
-        "settings": kind.spelled_out(args.set) if args.set else None,
     }
-    if recipe.task != kind.name:
-        raise TrainingError(f"{path} holds a run of {recipe.task!r}, not of {kind.name!r}")
+    given = given_settings(args)
+    chosen = kind.chosen(**given).to_dict()
+    asked |= {name: chosen[name] for name in given}
+    kept = vars(recipe) | recipe.settings
     for name, value in asked.items():
-        if value is not None and value != getattr(recipe, name):
+        if value is not None and value != kept[name]:
             raise TrainingError(
-                f"{name} is {getattr(recipe, name)} in {path} and cannot become {value}: "
+                f"{name} is {as_text(kept[name])} in {path} and cannot become {as_text(value)}: "
                 f"a resumed run keeps its schedule. Leave the option out, or start anew."
             )
     for what, mine in sitting.identity.items():

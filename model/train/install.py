@@ -5,13 +5,13 @@ from typing import Any
 
 from torch import nn
 
-from model import checkpoint
 from model.cards import write_card
-from model.checkpoint import WeightsError
 from model.data import ImageSet
 from model.device import device_name
+from model.files import WeightsError, replace_folder, write_json
+from model.pretrained import TENSORS_FILE
 from model.recipes import Task
-from model.train.loop import Run, TrainingError, evaluate
+from model.train.run import Run, TrainingError, evaluate
 
 EXIT_KEPT_OLD = 3
 
@@ -21,12 +21,12 @@ def places(base: Path, names: tuple[str, ...]) -> list[Path]:
     return [base] if len(names) == 1 else [base / name for name in names]
 
 
-def check_out(outs: list[Path], run: Path) -> None:
+def check_out(outs: list[Path], run_folder: Path) -> None:
     """Refuse a folder that is there already and is neither a model's nor the run's: it would be replaced."""
     for out in outs:
-        if not out.exists() or out == run.resolve():
+        if not out.exists() or out == run_folder.resolve():
             continue
-        if not out.is_dir() or (any(out.iterdir()) and not (out / checkpoint.TENSORS_FILE).exists()):
+        if not out.is_dir() or (any(out.iterdir()) and not (out / TENSORS_FILE).exists()):
             raise TrainingError(f"--out {out} exists and holds no model; name another folder")
 
 
@@ -48,7 +48,7 @@ def install(run: Run, train: ImageSet, test: ImageSet, outs: list[Path], force: 
     figures = evaluate(task, _loaded(task, fresh, run), test)
     for part, folder in zip(task.parts(), fresh, strict=True):
         record = _record(run, part, figures, len(test))
-        checkpoint.write_json(folder / "history.json", record)
+        write_json(folder / "history.json", record)
         write_card(folder, part.config, record)
     print(f"test {score}: {figures[score]:.4f} on {len(test)} pictures")
 
@@ -56,7 +56,7 @@ def install(run: Run, train: ImageSet, test: ImageSet, outs: list[Path], force: 
     reason = None
     if not figures[score] >= task.floor():
         reason = f"the run got nowhere ({score} {figures[score]:.4f}, floor {task.floor():g})"
-    elif any((out / checkpoint.TENSORS_FILE).exists() for out in outs):
+    elif any((out / TENSORS_FILE).exists() for out in outs):
         try:
             old = evaluate(task, _loaded(task, outs, run), test)
         except WeightsError as error:
@@ -71,12 +71,12 @@ def install(run: Run, train: ImageSet, test: ImageSet, outs: list[Path], force: 
         )
         return False
     for new, out in zip(fresh, outs, strict=True):
-        checkpoint.replace_folder(new, out)
+        replace_folder(new, out)
     print(f"New weights in {where}")
     return True
 
 
-def _loaded(task: Task, folders: list[Path], run: Run) -> nn.Module:
+def _loaded(task: Task[Any], folders: list[Path], run: Run) -> nn.Module:
     """The task's system, with models from files."""
     parts = zip(task.parts(), folders, strict=True)
     return task.joined(*(type(p).from_pretrained(f, map_location=run.device) for p, f in parts))

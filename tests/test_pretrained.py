@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model import ComDefend, checkpoint
-from model.checkpoint import WeightsError
+from model import ComDefend, pretrained
 from model.classifiers import Classifier
+from model.files import WeightsError
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_no_pickle_is_ever_read(folder):
 
 def test_built_in_weights_are_found_from_anywhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    wanted = checkpoint.WEIGHTS / "comdefend-cifar10"
-    assert checkpoint.find_folder("weights/comdefend-cifar10") == wanted
-    assert checkpoint.find_folder("comdefend-cifar10") == wanted
+    wanted = pretrained.WEIGHTS / "comdefend-cifar10"
+    assert pretrained.find_folder("weights/comdefend-cifar10") == wanted
+    assert pretrained.find_folder("comdefend-cifar10") == wanted
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_missing_folders_are_never_looked_up_on_the_hub(monkeypatch, name):
     def fail(**_: object) -> str:
         raise AssertionError("asked the Hub")
 
-    monkeypatch.setattr(checkpoint, "hf_hub_download", fail)
+    monkeypatch.setattr(pretrained, "hf_hub_download", fail)
     with pytest.raises(WeightsError, match="there is no folder"):
         ComDefend.from_pretrained(name)
 
@@ -125,7 +125,7 @@ def test_a_hub_id_is_asked_for_exactly_its_two_files(monkeypatch, folder, codec,
         asked.append((repo_id, filename))
         return str(folder / filename)
 
-    monkeypatch.setattr(checkpoint, "hf_hub_download", download)
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
     assert torch.equal(ComDefend.from_pretrained("someone/codec")(pictures), codec(pictures))
     assert set(asked) == {("someone/codec", "config.json"), ("someone/codec", "model.safetensors")}
 
@@ -134,59 +134,6 @@ def test_an_unreachable_hub_is_one_sentence(monkeypatch):
     def download(**_: object) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(checkpoint, "hf_hub_download", download)
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
     with pytest.raises(WeightsError, match="'someone/codec' could not be had from the Hub: no network"):
         ComDefend.from_pretrained("someone/codec")
-
-
-def test_a_write_that_fails_leaves_the_old_file(monkeypatch, tmp_path):
-    path = tmp_path / "file"
-    checkpoint.write_atomically(path, b"old")
-    monkeypatch.setattr(checkpoint.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_replacing_a_folder_leaves_nothing_behind(tmp_path):
-    for name in ("new", "target"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
-    (tmp_path / "target" / "stale").write_text("stale")
-    checkpoint.replace_folder(tmp_path / "new", tmp_path / "target")
-    assert [p.name for p in (tmp_path / "target").iterdir()] == ["file"]
-    assert (tmp_path / "target" / "file").read_text() == "new"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "target"]
-
-
-def test_a_run_survives_saving(codec, pictures, tmp_path):
-    optimizer = torch.optim.Adam(codec.parameters(), lr=0.1)
-    codec(pictures).sum().backward()
-    optimizer.step()
-    path = tmp_path / "run.safetensors"
-    checkpoint.save_run(path, {"model": codec, "best": torch.nn.Linear(1, 1)}, optimizer, {"step": 1})
-
-    other = ComDefend(codec.config)
-    restored = torch.optim.Adam(other.parameters(), lr=0.1)
-    checkpoint.load_run(path, {"model": other}, restored)
-    assert checkpoint.read_run_state(path) == {"step": 1}
-    for model, steps in ((codec, optimizer), (other, restored)):
-        steps.zero_grad()
-        model(pictures).sum().backward()
-        steps.step()
-    for name, tensor in codec.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
-
-
-def test_an_optimisers_tensors_lie_in_memory_as_their_parameters(tmp_path):
-    """Fused optimisers refuse others; the file has them all contiguous."""
-    models = [torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last) for _ in range(2)]
-    saved, restored = (torch.optim.SGD(model.parameters(), 0.1, momentum=0.9) for model in models)
-    models[0](torch.rand(1, 3, 4, 4)).sum().backward()
-    saved.step()
-    checkpoint.save_run(tmp_path / "run.safetensors", {"model": models[0]}, saved, {})
-    checkpoint.load_run(tmp_path / "run.safetensors", {"model": models[1]}, restored)
-    momentum = restored.state[models[1].weight]["momentum_buffer"]
-    assert momentum.stride() == models[1].weight.stride() != momentum.contiguous().stride()
-    assert torch.equal(momentum, saved.state[models[0].weight]["momentum_buffer"])

@@ -19,19 +19,20 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from model.checkpoint import WeightsError
 from model.data import ImageSet, to_float
 from model.device import DeviceError, choose_device, device_name, fast_math
+from model.files import WeightsError
 from model.recipes import TASKS, Recipe
-from model.train.loop import Run, train_step
+from model.train.run import Clock, Run, prepared
+from model.train.step import train_step
 
-MEASURED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "codec": ("codec", ()),
-    "purifying codec": ("purify", ()),
-    "ResNet-9": ("classifier", ("arch=resnet9",)),
-    "ResNet-50": ("classifier", ("arch=resnet50",)),
-    "ResNet-18, adversarial": ("adversarial", ("arch=preact-resnet18",)),
-    "codec and ResNet-18, adversarial": ("robust", ("start=", "arch=preact-resnet18")),
+MEASURED: dict[str, tuple[str, dict[str, Any]]] = {
+    "codec": ("codec", {}),
+    "purifying codec": ("purify", {}),
+    "ResNet-9": ("classifier", {"arch": "resnet9"}),
+    "ResNet-50": ("classifier", {"arch": "resnet50"}),
+    "ResNet-18, adversarial": ("adversarial", {"arch": "preact-resnet18"}),
+    "codec and ResNet-18, adversarial": ("robust", {"start": "", "arch": "preact-resnet18"}),
 }
 """What is measured, by a name for the table: the recipe and its settings."""
 CLASSES = tuple(f"class {n}" for n in range(10))
@@ -69,44 +70,47 @@ class Cost:
         return self.pictures_per_second * self.flop_per_picture
 
 
-def seconds(action: Callable[[], object], size: Size, device: torch.device) -> float:
+def seconds(action: Callable[[], object], size: Size, device: torch.device, clock: Clock) -> float:
     """Median duration of an action that may only queue its work on a GPU, after three unmeasured ones."""
 
     def once(count: int) -> float:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(count):
             action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return (time.perf_counter() - start) / count
+        return (clock() - start) / count
 
     once(3)
     return statistics.median(once(size.steps) for _ in range(size.repeats))
 
 
-def matrix_rate(device: torch.device, size: Size) -> float:
+def matrix_rate(device: torch.device, size: Size, clock: Clock) -> float:
     """Operations a second of a product of two random square matrices in bfloat16."""
     a, b = torch.randn(2, size.matrix, size.matrix, device=device, dtype=PRECISION)
-    return 2 * size.matrix**3 / seconds(lambda: a @ b, size, device)
+    return 2 * size.matrix**3 / seconds(lambda: a @ b, size, device, clock)
 
 
-def new_run(name: str, settings: tuple[str, ...], data: ImageSet, batch: int, compiled: bool) -> Run:
+def new_run(
+    name: str, settings: dict[str, Any], data: ImageSet, batch: int, compiled: bool, clock: Clock
+) -> Run:
     """A run of a recipe on made-up pictures, as ``--train`` makes it."""
     device = data.images.device
     kind = TASKS[name]
-    settings += ("held_out=1",) * ("held_out" in kind.settings)
+    if hasattr(kind.settings, "held_out"):
+        settings = {**settings, "held_out": 1}
+    chosen = kind.chosen(**settings)
     recipe = Recipe(
         task=name, batch_size=batch, micro_batches=1, learning_rate=1e-5, epochs=1.0, max_minutes=None,
-        seed=0, precision="bfloat16", data="random", settings=kind.spelled_out(settings),
+        seed=0, precision="bfloat16", data="random", settings=chosen.to_dict(),
     )  # fmt: skip
-    task = kind(data, recipe.settings)
-    task.model.to(memory_format=torch.channels_last).to(device).train()
-    if compiled:
-        task.compile()
+    task = prepared(kind, data, chosen, recipe.seed, device, compiled)
+    task.model.train()
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     run = Run(
-        task, task.optimizer(recipe.learning_rate), recipe, Path("unused"), device, accelerator, 1000, "", {}
-    )
+        task, task.optimizer(recipe.learning_rate), recipe, Path("unused"), device, accelerator, 1000, "", {},
+        clock=clock, started=clock(),
+    )  # fmt: skip
     run.step = 900  # in the last stage, of whole pictures
     return run
 
@@ -154,7 +158,7 @@ def costs(run: Run, data: ImageSet, size: Size) -> dict[str, Cost]:
     for name, action in (("training", train), ("inference", infer)):
         run.task.model.train(name == "training")
         flop = counted(action)
-        found[name] = Cost(batch / seconds(action, size, device), flop / batch)
+        found[name] = Cost(batch / seconds(action, size, device, run.clock), flop / batch)
     run.task.model.train()
     return found
 
@@ -165,17 +169,18 @@ def profiled(run: Run, data: ImageSet, size: Size) -> list[str]:
     generator = torch.Generator(device)
     indices = torch.arange(run.recipe.batch_size, device=device)
     gpu = device.type == "cuda"
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * gpu
-    seconds(lambda: train_step(run, data, indices, generator), Size(0, 0, size.steps, 1), device)  # warm
-    start = time.perf_counter()
-    with profile(activities=activities, acc_events=True) as seen:
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if gpu else [ProfilerActivity.CPU]
+    warm_up = Size(0, 0, size.steps, 1)
+    seconds(lambda: train_step(run, data, indices, generator), warm_up, device, run.clock)
+    start = run.clock()
+    with profile(activities=activities, acc_events=True) as recorded:
         for _ in range(size.steps):
             train_step(run, data, indices, generator)
         if gpu:
             torch.cuda.synchronize(device)
-    wall = (time.perf_counter() - start) * 1e6
+    wall = (run.clock() - start) * 1e6
     kind = "self_device_time_total" if gpu else "self_cpu_time_total"
-    events = seen.key_averages()
+    events = recorded.key_averages()
     if gpu:
         events = [
             event for event in events
@@ -187,16 +192,16 @@ def profiled(run: Run, data: ImageSet, size: Size) -> list[str]:
     return [f"the GPU waits {max(0.0, 1 - total / wall):.0%} of the time", *lines] if gpu else lines
 
 
-def main(device_name_asked: str = "auto", compiled: bool = False) -> int:
+def main(device_name_asked: str = "auto", compiled: bool = False, clock: Clock = time.perf_counter) -> int:
     """Measure, and print a table and the profiles; the exit status."""
     try:
-        return _measure(choose_device(device_name_asked), compiled)
+        return _measure(choose_device(device_name_asked), compiled, clock)
     except (DeviceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def _measure(device: torch.device, compiled: bool) -> int:
+def _measure(device: torch.device, compiled: bool, clock: Clock) -> int:
     if device.type not in SIZES:
         raise DeviceError(f"the cost is measured on {' or '.join(SIZES)}, not on {device.type!r}")
     fast_math(device)
@@ -205,7 +210,7 @@ def _measure(device: torch.device, compiled: bool) -> int:
     images = torch.randint(0, 256, (2 * size.batch, 3, 32, 32), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, len(CLASSES), (2 * size.batch,), generator=generator)
     data = ImageSet(images, labels, CLASSES).to(device)
-    yardstick = matrix_rate(device, size)
+    yardstick = matrix_rate(device, size, clock)
     print(
         f"On {device_name(device)}, torch {torch.__version__}, batches of {size.batch} pictures of 32x32, "
         f"bfloat16{', compiled' if compiled else ''}; medians.\n"
@@ -214,7 +219,7 @@ def _measure(device: torch.device, compiled: bool) -> int:
     print("| what | | pictures/s | GFLOP a picture | TFLOP/s | of matrix rate |\n|---|---|---|---|---|---|")
     profiles = {}
     for what, (recipe, settings) in MEASURED.items():
-        run = new_run(recipe, settings, data, size.batch, compiled)
+        run = new_run(recipe, settings, data, size.batch, compiled, clock)
         for kind, cost in costs(run, data, size).items():
             print(
                 f"| {what} | {kind} | {cost.pictures_per_second:,.0f} | {cost.flop_per_picture / 1e9:.3g} "

@@ -1,0 +1,114 @@
+"""Files: written in one step, told apart by their hashes, and read strictly."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+"""The folder that ``model/`` is in, and ``weights/``, ``data/`` and ``runs/`` beside it."""
+
+
+class WeightsError(RuntimeError):
+    """Weights are missing, damaged or do not fit; the message names the file or the tensor.
+
+    ``repair`` is the command that brings them back, where there is one.
+    """
+
+    def __init__(self, message: str, repair: str | None = None) -> None:
+        super().__init__(message)
+        self.repair = repair
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` in one step: a reader sees the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, indented, in one step."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value; a missing or damaged file is an error that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing") from error
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file, and its metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+
+
+def load_tensors(module: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> None:
+    """Copy ``tensors`` into ``module``; a missing, extra or misshapen one is an error naming it."""
+    expected = module.state_dict()
+    problems = [f"tensor {name} is missing" for name in sorted(expected.keys() - tensors.keys())]
+    problems += [f"tensor {name} is unknown" for name in sorted(tensors.keys() - expected.keys())]
+    problems += [
+        f"tensor {name} has shape {tuple(tensors[name].shape)}, not {tuple(wanted.shape)}"
+        for name, wanted in expected.items()
+        if name in tensors and tensors[name].shape != wanted.shape
+    ]
+    if problems:
+        raise WeightsError(f"{source} does not fit: {'; '.join(problems)}")
+    module.load_state_dict(tensors)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensors_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's tensors and their names, wherever they came from, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the complete folder ``new`` in the place of ``target``; ``new`` stays where it is."""
+    staged = target.with_name(f".{target.name}.new")
+    old = target.with_name(f".{target.name}.old")
+    for leftover in (staged, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(new, staged)
+    if target.exists():
+        target.rename(old)
+    try:
+        staged.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,26 @@
+"""Files and folders are replaced in one step."""
+
+import pytest
+
+from model import files
+
+
+def test_a_write_that_fails_leaves_the_old_file(monkeypatch, tmp_path):
+    path = tmp_path / "file"
+    files.write_atomically(path, b"old")
+    monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_replacing_a_folder_leaves_nothing_behind(tmp_path):
+    for name in ("new", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "target" / "stale").write_text("stale")
+    files.replace_folder(tmp_path / "new", tmp_path / "target")
+    assert [p.name for p in (tmp_path / "target").iterdir()] == ["file"]
+    assert (tmp_path / "target" / "file").read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "target"]
