@@ -46,9 +46,10 @@ def main(argv: list[str] | None = None) -> int:
 
         return train.main(args, command)
     if args.evaluate:
+        from app.places import PUBLISHED
         from model import evaluate
 
-        return evaluate.main(args, command)
+        return evaluate.main(args, command, PUBLISHED)
     if args.benchmark == "compute":
         from model import cost
 

@@ -37,7 +37,7 @@ def test_a_name_is_a_defence_and_where_wanted_a_classifier_of_its_own(weights, p
     none, codec, jpeg = load_systems(names, "cifar10", None, pictures, CPU)
     assert [none.name, codec.name, jpeg.name] == names
     assert [s.classifier_name for s in (none, codec, jpeg)] == ["cifar10", "cifar10", "other"]
-    assert [s.retrained for s in (none, codec, jpeg)] == [False, False, True]
+    assert [s.own_classifier for s in (none, codec, jpeg)] == [False, False, True]
     assert [s.undefended for s in (none, codec, jpeg)] == [True, False, False]
     assert none.classifier is codec.classifier
     assert codec.defence.planes == 3
