@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app import places
+from app.cli import build_parser
 from model import checkpoint, defences
 from model.classifiers import ARCHITECTURES
 from model.data import DataError
@@ -173,7 +174,7 @@ def test_ctrl_c_keeps_what_was_measured(place, drawn, monkeypatch, capsys):
 
 
 def test_the_options_change_the_preset():
-    parser = script().build_parser()
+    parser = build_parser()
 
     def chosen(*options: str):
         return command.chosen_preset(parser.parse_args(["--evaluate", *options]))

@@ -53,7 +53,8 @@ def strengths(report: Report) -> list[float]:
 
 def codecs(report: Report) -> list[str]:
     """Names of the defences that are a ComDefend codec, alone or with a classifier of its own (``@``)."""
-    return report["codecs"]
+    names: list[str] = report["codecs"]
+    return names
 
 
 def failed_checks(report: Report) -> list[str]:

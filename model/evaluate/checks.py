@@ -15,7 +15,7 @@ from model.evaluate.presets import LARGE, MAIN
 from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, Record, Scope, ScopeRecord, Scopes
 
 SURVIVORS = 0.05
-"""Of the pictures, at a strength that nothing survives."""
+"""The share of the pictures that may be left at a strength that nothing survives."""
 SILENT = 0.01
 """Share of pictures without any gradient."""
 DOUBLING = 0.5
@@ -107,7 +107,7 @@ def _many_steps_beat_one(evidence: Evidence, epsilons: tuple[float, ...]) -> Che
 
 
 def _more_steps_change_nothing(evidence: Evidence) -> Check:
-    """Of the longest two runs: where fewer steps were too few, the worst case has the longest one, too."""
+    """The longest two runs are compared: where fewer steps were too few, the worst case has the longest."""
     name = "doubling the steps changes little"
     runs = [
         record
@@ -127,7 +127,7 @@ def _more_steps_change_nothing(evidence: Evidence) -> Check:
 
 
 def _falls_with_strength(evidence: Evidence, epsilons: tuple[float, ...]) -> Check:
-    """Of one attack, for the worst case has had more attacks at one strength than at another."""
+    """One attack is looked at, for the worst case has had more attacks at one strength than at another."""
     runs = [(epsilon, evidence.adaptive("PGD", epsilon)) for epsilon in sorted(epsilons)]
     found = [(epsilon, evidence.accuracy(record)) for epsilon, record in runs if record is not None]
     comparisons = [

@@ -131,7 +131,7 @@ def accuracies(cells: Iterable[Cell | None], count: int) -> str:
 
 
 def _attacks_of_the_worst_case(report: Report) -> str:
-    """Of which attacks the worst case is, since it can be no worse than they are."""
+    """The attacks that the worst case is made of, since it can be no worse than they are."""
     cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
     attacks = list(dict.fromkeys(c["attack"] for c in cells))
     tried = {(c["attack"], c["epsilon"]) for c in cells}

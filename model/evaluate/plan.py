@@ -14,9 +14,9 @@ from model.evaluate.record import Scope, Scopes
 from model.evaluate.systems import System
 
 CODEC_COST = 17
-"""Of a pass through the paper's codec, in passes through a classifier, for the estimate of time left."""
+"""What a pass through the paper's codec costs, in passes through a classifier, for the time left."""
 FALLING = 0.3
-"""Share of an attack's steps that are run, since pictures drop out as they fall: for that estimate."""
+"""Share of an attack's steps that are run, since pictures drop out as they fall: for the time left, too."""
 PLANES_IMAGES = 300
 """At most so many pictures are shown with some planes only."""
 PLANES_TRIED = 12
@@ -177,7 +177,7 @@ class _Planner:
 
 
 def price(system: System) -> float:
-    """Of a pass of one picture through a system, in passes through the classifier alone."""
+    """What a pass of one picture through a system costs, in passes through the classifier alone."""
     defence = system.defence
     if isinstance(defence, Codec):
         return 1 + CODEC_COST * defence.codec.config.multiply_adds / CodecConfig().multiply_adds
