@@ -24,11 +24,11 @@ from app.page.text import PAIRS
 from app.scenario import Scenario
 from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
-from model.checkpoint import REPOSITORY
 from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
 from model.evaluate.systems import ready
+from model.files import REPOSITORY
 from model.recipes import PhotoTask
 from model.zoo import CODECS, FAITHFUL
 

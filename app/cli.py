@@ -58,9 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     if given := train.given_settings(args):
         parser.error(f"{train.option(next(iter(given)))} is a setting of a recipe: name one with --train")
     if args.evaluate:
+        from app.places import PUBLISHED
         from model import evaluate
 
-        return evaluate.main(args, command)
+        return evaluate.main(args, command, PUBLISHED)
     if args.benchmark == "compute":
         from model.train import cost
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 from app.page.text import DRAWINGS
 from model import curve
-from model.checkpoint import read_json
 from model.config import CodecConfig
+from model.files import read_json
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)

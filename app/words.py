@@ -3,7 +3,7 @@
 from typing import Any
 
 from model.config import ClassifierConfig
-from model.evaluate.markdown import find
+from model.evaluate.cells import find_cell, is_cascade
 
 
 def strength(scenario: dict[str, Any]) -> str:
@@ -115,10 +115,10 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
         cell
         for cell in report["cells"]
         if all(cell[name] == scenario[name] for name in ("attack", "epsilon", "steps"))
-        and not cell.get("cascade")
+        and not is_cascade(cell)
     ]
-    with_codec = find(found, threat_model=scenario["threat_model"], defence=scenario["codec"])
-    without = find(found, threat_model="white-box", defence="none")
+    with_codec = find_cell(found, threat_model=scenario["threat_model"], defence=scenario["codec"])
+    without = find_cell(found, threat_model="white-box", defence="none")
     if with_codec is None or without is None:
         return ""
     of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"

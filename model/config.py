@@ -10,10 +10,6 @@ def comma_separated(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
-words = comma_separated
-"""The name that the evaluation knows it by."""
-
-
 class ConfigError(ValueError):
     """A configuration has an unknown, missing or impossible entry; the message names it."""
 

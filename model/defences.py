@@ -9,14 +9,14 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from model import checkpoint
+from model import files, pretrained
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.jpeg import jpeg, no_round, soft_round
@@ -96,7 +96,7 @@ class Codec(Defence):
 
     @property
     def digest(self) -> str | None:
-        return None if self.file is None else checkpoint.file_hash(self.file)
+        return None if self.file is None else files.file_hash(self.file)
 
     def forward(self, x: Tensor) -> Tensor:
         gradient: Surrogate = self.gradient  # type: ignore[assignment]
@@ -199,7 +199,34 @@ AUTHORS = "authors"
 """The authors' released weights, which are not in this repository."""
 
 
-def load_defence(name: str, authors: Path | None = None, pictures: Tensor | None = None) -> Defence:
+class DefenceName(NamedTuple):
+    """What a defence is called: ``NAME``, or ``NAME:PLANES`` for some planes of a codec's code."""
+
+    text: str
+    """As it was given."""
+    base: str
+    """A key of ``DEFENCES``; "jpeg-Q"; or a codec's name, folder or Hub id."""
+    planes: int | None = None
+    """How many are kept; None: all."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The parts of a name.
+
+        Raises:
+            UnknownDefenceError: after the colon there is no number.
+        """
+        base, colon, planes = text.partition(":")
+        if not colon or text in DEFENCES:
+            return cls(text, text)
+        if not planes.isdecimal():
+            raise UnknownDefenceError(f"{text!r} wants a number of planes after the colon")
+        return cls(text, base, int(planes))
+
+
+def load_defence(
+    name: str | DefenceName, authors: Path | None = None, pictures: Tensor | None = None
+) -> Defence:
     """A defence by its name.
 
     Args:
@@ -212,27 +239,25 @@ def load_defence(name: str, authors: Path | None = None, pictures: Tensor | None
         UnknownDefenceError: there is no such defence.
         WeightsError: a codec's weights are missing or damaged.
     """
-    if name in DEFENCES:
-        return DEFENCES[name]()
-    kind, _, quality = name.partition("-")
+    text, base, planes = DefenceName.parse(name) if isinstance(name, str) else name
+    if text in DEFENCES:
+        return DEFENCES[text]()
+    kind, _, quality = text.partition("-")
     if kind == "jpeg" and quality.isdecimal() and 1 <= int(quality) <= 95:
         return Jpeg(int(quality))
-    if name == AUTHORS:
+    if text == AUTHORS:
         if authors is None:
             raise UnknownDefenceError("the defence 'authors' wants their weights: --authors FILE.safetensors")
         about = "ComDefend, the authors' released weights"
         return Codec(load_authors(authors, pictures), about=about, file=authors)
-    base, colon, planes = name.partition(":")
     if base not in CODECS and "/" not in base and not (base and Path(base).is_dir()):
         known = [*DEFENCES, *CODECS, AUTHORS]
-        raise UnknownDefenceError(f"unknown defence {name!r}; choose from {', '.join(known)} or a folder")
-    if colon and not planes.isdecimal():
-        raise UnknownDefenceError(f"{name!r} wants a number of planes after the colon")
-    folder = checkpoint.find_folder(base)
+        raise UnknownDefenceError(f"unknown defence {text!r}; choose from {', '.join(known)} or a folder")
+    folder = pretrained.find_folder(base)
     what = CODECS[base].about if base in CODECS else Path(base).name
-    about = f"ComDefend, {what}" + (f", {planes} planes" if planes else "")
-    file = folder / checkpoint.TENSORS_FILE if folder else None
-    return Codec(ComDefend.from_pretrained(base), int(planes) if planes else None, about, file)
+    about = f"ComDefend, {what}" + (f", {planes} planes" if planes is not None else "")
+    file = folder / pretrained.TENSORS_FILE if folder else None
+    return Codec(ComDefend.from_pretrained(base), planes, about, file)
 
 
 def load_authors(file: Path, pictures: Tensor | None = None) -> ComDefend:
@@ -244,8 +269,8 @@ def load_authors(file: Path, pictures: Tensor | None = None) -> ComDefend:
             Without them it is as wide as the training noise.
     """
     codec = ComDefend(CodecConfig())
-    tensors, _ = checkpoint.read_tensors(file)
-    checkpoint.load_tensors(codec, tensors, file)
+    tensors, _ = files.read_tensors(file)
+    files.load_tensors(codec, tensors, file)
     if pictures is not None:
         codec.measure_surrogate(pictures)
     return codec.eval()

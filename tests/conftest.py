@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
 from model.data import ImageSet
 from model.defences import BitDepth, Codec, GaussianNoise, Nothing
-from model.evaluate.journal import Record
+from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, PlanesRecord
 from model.evaluate.systems import System, ready
 from model.networks import ARCHITECTURES
 from model.recipes import AnswersTask, PhotoTask, SmallTask
@@ -135,23 +136,43 @@ def systems() -> list[System]:
     return [System(name, ready(it), classifier, "colours", False) for name, it in defences.items()]
 
 
-def record(defence: str, attack: str, right: str, **changes: object) -> Record:
-    """What the evaluation keeps of one attack, made up: by default grey-box, 8/255, all pictures."""
-    return {
-        "defence": defence,
+def clean(system: str, right: str, **changes: Any) -> CleanRecord:
+    """What the evaluation keeps of a system on pictures as they are, made up: all of them."""
+    return CleanRecord(**{"system": system, "scope": "all", "right": right, "seconds": 0.1, **changes})
+
+
+def noise(system: str, right: str, **changes: Any) -> NoiseRecord:
+    """The same of random noise, by default of 8/255."""
+    values = {"system": system, "epsilon": 8.0, "scope": "all", "right": right, "seconds": 0.1}
+    return NoiseRecord(**{**values, **changes})
+
+
+def record(system: str, attack: str, right: str, **changes: Any) -> AttackRecord:
+    """The same of one attack: by default grey-box, 8/255, ten steps, all pictures."""
+    values = {
+        "system": system,
         "threat_model": "grey-box",
         "attack": attack,
         "epsilon": 8.0,
         "steps": 10,
-        "gradient": None,
-        "loss": None,
-        "restarts": 1,
         "scope": "all",
-        "cascade": False,
         "right": right,
         "seconds": 0.1,
-        **changes,
     }
+    return AttackRecord(**{**values, **changes})
+
+
+def kept(system: str, attack: str, right: str, planes: int) -> PlanesRecord:
+    """The same of a codec of whose code some planes are kept."""
+    attacked = attack != "clean"
+    return PlanesRecord(
+        system=system,
+        planes=planes,
+        attack=attack,
+        epsilon=8.0 if attacked else None,
+        threat_model="grey-box" if attacked else "no attacker",
+        right=right,
+    )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.checkpoint import WeightsError
+from model.files import WeightsError
 from tests.conftest import script
 
 

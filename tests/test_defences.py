@@ -6,8 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model import ComDefend, checkpoint, defences
-from model.checkpoint import WeightsError
+from model import ComDefend, defences, files, pretrained
 from model.config import CodecConfig
 from model.defences import (
     DEFENCES,
@@ -21,6 +20,7 @@ from model.defences import (
     load_authors,
     load_defence,
 )
+from model.files import WeightsError
 from tests.conftest import TINY_CODEC
 
 
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_answered_with_the_names(name):
 @pytest.fixture
 def saved(codec, tmp_path, monkeypatch):
     """The tiny codec as ``comdefend-cifar10`` of a repository of the test."""
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     folder = tmp_path / "comdefend-cifar10"
     codec.save_pretrained(folder)
     return folder
@@ -173,7 +173,7 @@ def test_a_codec_is_found_by_its_name_and_by_its_folder(saved, codec, pictures):
     for name in ("comdefend-cifar10", str(saved)):
         defence = load_defence(name)
         assert torch.equal(defence(pictures), codec(pictures))
-        assert defence.digest == checkpoint.file_hash(saved / "model.safetensors")
+        assert defence.digest == files.file_hash(saved / "model.safetensors")
         six = load_defence(f"{name}:6")
         assert torch.equal(six(pictures), codec.reconstruct(codec.compress(pictures, 6)))
         assert six.about.endswith("6 planes")
@@ -189,7 +189,7 @@ def test_impossible_numbers_of_planes_are_refused(saved, planes, message):
 
 
 def test_missing_weights_of_a_known_codec_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     with pytest.raises(WeightsError, match="comdefend-cifar10-purify"):
         load_defence("comdefend-cifar10-purify")
 
@@ -231,7 +231,7 @@ def test_the_authors_weights_are_the_papers_network_with_a_gradient_as_wide_as_t
     assert load_authors(file).config.surrogate_width == CodecConfig().sigma
     defence = load_defence("authors", file, x)
     assert defence.codec.config == found.config
-    assert defence.digest == checkpoint.file_hash(file)
+    assert defence.digest == files.file_hash(file)
 
 
 def test_authors_weights_of_another_shape_do_not_fit(tmp_path):

@@ -4,13 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.data import ImageSet
 from model.defences import Defence
 from model.evaluate.checks import Check, checks
-from model.evaluate.journal import Journal, Record
-from model.evaluate.plan import LARGE, MAIN, Preset
-from model.evaluate.run import Suite
+from model.evaluate.execute import Executor
+from model.evaluate.journal import Journal
+from model.evaluate.plan import choose_scopes, plan
+from model.evaluate.presets import LARGE, MAIN, Preset
+from model.evaluate.record import AttackRecord, Record, Scopes
+from model.evaluate.run import run
 from model.evaluate.systems import System, ready
-from tests.conftest import record
+from tests.conftest import clean, kept, noise, record
 
 QUICK = Preset("tiny", images=8, adaptive_images=4, few_images=4, epsilons=(2.0, MAIN, 16.0), steps=4)
 NAMES = [
@@ -32,20 +36,20 @@ def right(standing: int, count: int = COUNT) -> str:
     return "1" * standing + "0" * (count - standing)
 
 
-def known(attack: str, standing: int, **changes: object) -> Record:
+def known(attack: str, standing: int, **changes: object) -> AttackRecord:
     """An adaptive attack on the system "a", after which so many of 20 pictures stand."""
     more = {"threat_model": "adaptive", "scope": "adaptive", "no_gradient": 0.0, "zero_gradient": 0.1}
-    return record("a", attack, right(standing), **more | changes)
+    return record(**{"system": "a", "attack": attack, "right": right(standing), **more, **changes})
 
 
 SOUND = {
-    "clean": record("a", "clean", right(20, 24), epsilon=None, threat_model="no attacker", steps=None),
-    "noise": record("a", "noise", right(18, 24), threat_model="no attacker", steps=None),
+    "clean": clean("a", right(20, 24)),
+    "noise": noise("a", right(18, 24)),
     "fgsm": known("FGSM", 10, steps=None),
     "weak": known("PGD", 12, epsilon=2.0),
     "pgd": known("PGD", 6),
     "twice": known("PGD", 6, steps=20),
-    "large": known("PGD", 0, epsilon=LARGE, scope="few") | {"right": "0000"},
+    "large": known("PGD", 0, epsilon=LARGE, scope="few", right="0000"),
     "square": record("a", "Square", "1111", threat_model="black-box", scope="few"),
     "transfer": record("a", "transfer", right(15, 24), threat_model="black-box"),
 }
@@ -72,10 +76,14 @@ def test_a_sound_evaluation_passes_every_check():
         ({"fgsm": known("FGSM", 5, steps=None)}, ONE, "8/255: FGSM 25.0%, PGD 30.0%"),
         ({"twice": known("PGD", 4, steps=20)}, DOUBLE, "10 steps 30.0%, 20 steps 20.0%"),
         ({"weak": known("PGD", 5, epsilon=2.0)}, FALLS, "PGD 25.0% at 2/255, 30.0% at 8/255"),
-        ({"large": SOUND["large"] | {"right": "0001"}}, LARGEST, "25.0% at 64/255"),
-        ({"noise": SOUND["noise"] | {"right": right(5, 24)}}, NOISE, "8/255: noise 25.0%, PGD 30.0%"),
-        ({"square": SOUND["square"] | {"right": "1110"}}, BLACK_BOX, "Square 75.0%, with gradients 100.0%"),
-        ({"transfer": SOUND["transfer"] | {"right": right(5, 24)}}, BLACK_BOX, "transfer 25.0%"),
+        ({"large": replace(SOUND["large"], right="0001")}, LARGEST, "25.0% at 64/255"),
+        ({"noise": replace(SOUND["noise"], right=right(5, 24))}, NOISE, "8/255: noise 25.0%, PGD 30.0%"),
+        (
+            {"square": replace(SOUND["square"], right="1110")},
+            BLACK_BOX,
+            "Square 75.0%, with gradients 100.0%",
+        ),
+        ({"transfer": replace(SOUND["transfer"], right=right(5, 24))}, BLACK_BOX, "transfer 25.0%"),
         ({"pgd": known("PGD", 6, no_gradient=0.02)}, GRADIENT, "2.0% of the pictures have none"),
     ],
 )
@@ -108,9 +116,7 @@ def test_nothing_at_all_was_measured():
 
 
 def test_a_descent_that_had_nothing_to_attack_says_nothing_of_gradients():
-    silent = {
-        name: value for name, value in SOUND["pgd"].items() if "gradient" not in name or name == "gradient"
-    }
+    silent = replace(SOUND["pgd"], no_gradient=None, zero_gradient=None)
     assert judge({"pgd": silent})[GRADIENT].passed is None
 
 
@@ -132,9 +138,9 @@ def test_grey_box_attacks_and_cascades_and_other_systems_are_no_evidence():
         record("a", "PGD", right(24, 24), steps=20),
         record("a", "FGSM", right(0, 24), steps=None),
         known("PGD", 0, steps=20, cascade=True),
-        known("PGD", 0, steps=20, loss="margin", scope="few") | {"right": "0000"},
-        known("PGD", 0, steps=20, dial=3),
-        known("PGD", 0, steps=20) | {"defence": "b"},
+        known("PGD", 0, steps=20, loss="margin", scope="few", right="0000"),
+        kept("a", "PGD", right(0), planes=3),
+        known("PGD", 0, steps=20, system="b"),
         record("a", "Square", right(0), threat_model="black-box", scope="adaptive", cascade=True),
     )
     found = judge(extra=extra)
@@ -143,8 +149,8 @@ def test_grey_box_attacks_and_cascades_and_other_systems_are_no_evidence():
 
 def test_black_box_attacks_are_compared_with_the_worst_of_the_others():
     """PGD leaves the first six, FGSM here the last six: between them no picture stands."""
-    last = known("FGSM", 0, steps=None) | {"right": "0" * 14 + "1" * 6}
-    found = judge({"fgsm": last, "square": SOUND["square"] | {"right": "0000"}})
+    last = known("FGSM", 0, steps=None, right="0" * 14 + "1" * 6)
+    found = judge({"fgsm": last, "square": replace(SOUND["square"], right="0000")})
     assert found[BLACK_BOX].passed is True
     assert "Square 0.0%, with gradients 0.0%" in found[BLACK_BOX].detail
 
@@ -167,12 +173,18 @@ class Threshold(Defence):
         return (x > 0.5).float()
 
 
+def measured(systems: list[System], data: ImageSet, preset: Preset) -> tuple[list[Record], Scopes]:
+    """All that the preset wants to know of the systems."""
+    scopes, journal = choose_scopes(len(data), preset), Journal(None, {})
+    assert run(plan(systems, preset, scopes), Executor(systems, data, scopes), journal) == []
+    return journal.records, scopes
+
+
 @pytest.mark.parametrize("planted", [Steps, Threshold])
 def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted):
     masked = System("masked", ready(planted()), systems[0].classifier, "colours", False)
-    suite = Suite([systems[0], masked], coloured, QUICK, None, Journal(None, {}))
-    assert suite.run() == []
-    found = {c.name: c for c in checks(suite.journal.records, "masked", suite.scopes, QUICK.epsilons)}
+    records, scopes = measured([systems[0], masked], coloured, QUICK)
+    found = {c.name: c for c in checks(records, "masked", scopes, QUICK.epsilons)}
     assert found[GRADIENT].passed is False
     assert "100.0% of the pictures have none" in found[GRADIENT].detail
     assert found[LARGEST].passed is False
@@ -181,8 +193,6 @@ def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted)
 @pytest.mark.parametrize("name", ["comdefend-tiny", "bits-5", "noise-8"])
 def test_an_honest_defence_passes(systems, coloured, name):
     chosen = [system for system in systems if system.name in ("none", name)]
-    preset = replace(QUICK, epsilons=(2.0, MAIN, 16.0))
-    suite = Suite(chosen, coloured, preset, None, Journal(None, {}))
-    assert suite.run() == []
-    for check in checks(suite.journal.records, name, suite.scopes, preset.epsilons):
+    records, scopes = measured(chosen, coloured, QUICK)
+    for check in checks(records, name, scopes, QUICK.epsilons):
         assert check.passed is (None if check.name == BLACK_BOX else True), check

@@ -4,13 +4,17 @@ import sys
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
-from model import checkpoint, defences, load_classifier
+from app import places
+from app.cli import build_parser
+from model import defences, pretrained
 from model.classifiers import ARCHITECTURES
 from model.data import DataError
-from model.evaluate import command, markdown, markers, published, table
-from model.evaluate.run import Suite
+from model.evaluate import Places, command, measure, published
+from model.evaluate.markdown import markdown, table
+from model.evaluate.presets import PRESETS
+from model.evaluate.publish import SUMMARY, markers
+from model.evaluate.summary import summary
 from model.evaluate.systems import default_names
 from tests.conftest import colour_net, script
 
@@ -19,15 +23,16 @@ SMALL = ("--defences", "none,comdefend-cifar10", "--attacks", "BIM", "--epsilons
 
 @pytest.fixture
 def place(monkeypatch, tmp_path, systems, coloured):
-    """A repository of the test: the classifier of colours, the codec made by hand, a README."""
+    """A folder to work in: the classifier of colours, the codec made by hand, and pages with markers."""
     monkeypatch.setitem(ARCHITECTURES, "colours", colour_net)
     systems[0].classifier.save_pretrained(tmp_path / "weights" / "cifar10")
     systems[1].defence.codec.save_pretrained(tmp_path / "weights" / "comdefend-cifar10")
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(command, "REPORTS", tmp_path / "published")
-    monkeypatch.setattr(command, "README", tmp_path / "README.md")
-    (tmp_path / "README.md").write_text("\n".join(markers("cifar10")))
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    published_in = Places(tmp_path / "published", tmp_path / "results.md", tmp_path / "README.md")
+    monkeypatch.setattr(places, "PUBLISHED", published_in)
+    published_in.results.write_text("\n".join(markers("cifar10")))
+    published_in.summary.write_text("\n".join(SUMMARY))
     monkeypatch.setattr(command, "load_test_pictures", lambda root, config: coloured)
     return tmp_path
 
@@ -59,7 +64,7 @@ def test_the_command_publishes_what_it_measured(place, capsys):
         assert (place / "published" / "cifar10" / name).read_bytes() == (folder / name).read_bytes()
 
     report = json.loads((folder / "report.json").read_text())
-    assert published() == {"cifar10": report}
+    assert published(place / "published") == {"cifar10": report}
     assert report["command"].startswith("python app.py --evaluate --device cpu --data-name colours")
     assert report["data"] == "colours"
     assert report["images"] == 5
@@ -69,32 +74,42 @@ def test_the_command_publishes_what_it_measured(place, capsys):
     assert {c["attack"] for c in report["cells"]} == {"clean", "noise", "BIM", "PGD"}
     assert set(report["weights"]) == {"cifar10", "comdefend-cifar10"}
     for name, digest in report["weights"].items():
-        assert digest == checkpoint.file_hash(place / "weights" / name / "model.safetensors")
+        assert digest == files.file_hash(place / "weights" / name / "model.safetensors")
     assert {"python", "torch", "torchattacks"} <= set(report["versions"])
-    assert any(strike["name"] == "BIM" for strike in report["strikes"])
+    assert any(attack["name"] == "BIM" for attack in report["strikes"])
 
     text = table(report)
     begin, end = markers("cifar10")
-    assert (place / "README.md").read_text() == f"{begin}\n{text}\n{end}"
+    assert (place / "results.md").read_text() == f"{begin}\n{text}\n{end}"
+    begin, end = SUMMARY
+    assert (place / "README.md").read_text() == f"{begin}\n{summary({'cifar10': report})}\n{end}"
     assert text in capsys.readouterr().out
-    assert (folder / "report.md").read_text() == markdown.markdown(report)
+    assert (folder / "report.md").read_text() == markdown(report)
 
 
 def test_a_report_may_be_published_under_another_name(place, drawn):
     begin, end = markers("cifar10-full")
-    (place / "README.md").write_text(f"before\n{begin}\n{end}\nafter")
+    (place / "results.md").write_text(f"before\n{begin}\n{end}\nafter")
     assert evaluate(*SMALL, "--publish", "cifar10-full") == 0
-    assert list(published()) == ["cifar10-full"]
-    assert table(published()["cifar10-full"]) in (place / "README.md").read_text()
+    assert list(published(place / "published")) == ["cifar10-full"]
+    assert table(published(place / "published")["cifar10-full"]) in (place / "results.md").read_text()
+
+
+def test_what_cannot_be_published_is_said_and_kept(place, drawn, capsys):
+    assert evaluate(*SMALL, "--publish", "another") == 1
+    assert "results.md lacks the markers" in capsys.readouterr().err
+    assert not (place / "published").exists()
+    assert (place / "runs" / "report-cifar10" / "report.json").exists()
 
 
 def test_a_trial_publishes_nothing(place, drawn):
-    before = (place / "README.md").read_text()
+    pages = [place / "README.md", place / "results.md"]
+    before = [page.read_text() for page in pages]
     assert evaluate(*SMALL, "--report", str(place / "trial")) == 0
     assert drawn == [place / "trial"]
     assert (place / "trial" / "report.md").exists()
     assert not (place / "published").exists()
-    assert (place / "README.md").read_text() == before
+    assert [page.read_text() for page in pages] == before
 
 
 def test_a_report_in_its_published_place_can_be_published(place, drawn):
@@ -139,7 +154,7 @@ def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, o
 
 def test_other_weights_of_the_same_name_are_another_evaluation(place, drawn, capsys, systems):
     assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
-    codec = checkpoint.find_folder("comdefend-cifar10")
+    codec = pretrained.find_folder("comdefend-cifar10")
     shutil.rmtree(codec)
     other = type(systems[1].defence.codec)(systems[1].defence.codec.config)
     other.save_pretrained(codec)
@@ -151,24 +166,24 @@ def test_ctrl_c_keeps_what_was_measured(place, drawn, monkeypatch, capsys):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Suite, "craft", interrupt)
+    monkeypatch.setattr(measure, "craft", interrupt)
     assert evaluate(*SMALL) == 130
     assert "the same command goes on from it" in capsys.readouterr().err
     lines = (place / "runs" / "report-cifar10" / "journal.jsonl").read_text().splitlines()
-    assert json.loads(lines[1])["unit"] == "clean none"
+    assert json.loads(lines[1])["job"] == "clean none"
 
 
 def test_the_options_change_the_preset():
-    parser = script().build_parser()
+    parser = build_parser()
 
     def chosen(*options: str):
         return command.chosen_preset(parser.parse_args(["--evaluate", *options]))
 
-    assert chosen() == command.PRESETS["quick"]
-    assert chosen("--preset", "full") == command.PRESETS["full"]
+    assert chosen() == PRESETS["quick"]
+    assert chosen("--preset", "full") == PRESETS["full"]
     found = chosen("--preset", "standard", "--images", "50", "--epsilons", "4,8", "--attacks", "PGD,Square")
     assert found == replace(
-        command.PRESETS["standard"], images=50, adaptive_images=50, epsilons=(4, 8), attacks=("PGD", "Square")
+        PRESETS["standard"], images=50, adaptive_images=50, epsilons=(4, 8), attacks=("PGD", "Square")
     )
     assert chosen("--adaptive-images", "0").adaptive_images == 0
     assert chosen("--images", "50", "--adaptive-images", "99").adaptive_images == 50
@@ -238,48 +253,3 @@ def test_without_a_suite_of_names_every_defence_is_measured(place, drawn):
     report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
     assert list(report["defences"]) == default_names("cifar10", None)
     assert {c["defence"] for c in report["cells"]} == set(report["defences"])
-
-
-def test_the_table_goes_between_its_markers(tmp_path):
-    readme = tmp_path / "README.md"
-    begin, end = markers("cifar10")
-    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    command.write_into(readme, "cifar10", "a table")
-    assert readme.read_text() == f"before\n{begin}\na table\n{end}\nafter\n"
-    command.write_into(readme, "cifar10", "another")
-    assert readme.read_text() == f"before\n{begin}\nanother\n{end}\nafter\n"
-    with pytest.raises(DataError, match="lacks the markers"):
-        command.write_into(readme, "imagenet", "a table")
-    readme.write_text(f"{begin}\nand no end")
-    with pytest.raises(DataError, match="lacks the markers"):
-        command.write_into(readme, "cifar10", "a table")
-    assert readme.read_text() == f"{begin}\nand no end"
-
-
-@pytest.mark.parametrize("below", ["", "test"])
-def test_labels_are_translated_to_the_classifiers(classifier, tmp_path, below):
-    colours = {"star": (250, 0, 0), "circle": (0, 250, 0)}
-    for name, colour in colours.items():
-        folder = tmp_path / below / name
-        folder.mkdir(parents=True)
-        Image.new("RGB", (40, 30), colour).save(folder / "a.png")
-    data = command.load_test_pictures(tmp_path, classifier.config)
-    assert data.images.shape == (2, 3, 16, 16)
-    assert data.classes == classifier.classes
-    for image, label in zip(data.images, data.labels, strict=True):
-        assert tuple(image[:, 0, 0].tolist()) == colours[classifier.classes[label]]
-
-
-def test_wordnets_names_are_understood(tmp_path):
-    classifier = load_classifier("imagenet")
-    for synset in ("n07920052", "n01440764"):
-        (tmp_path / synset).mkdir()
-        Image.new("RGB", (256, 256)).save(tmp_path / synset / "a.png")
-    data = command.load_test_pictures(tmp_path, classifier.config)
-    assert [data.classes[label] for label in data.labels] == ["tench", "espresso"]
-    assert data.images.shape == (2, 3, 224, 224)
-
-
-def test_data_of_other_classes_is_refused(classifier, dataset):
-    with pytest.raises(DataError, match="classes that the classifier lacks: blue, red"):
-        command.load_test_pictures(dataset, classifier.config)

@@ -4,11 +4,18 @@ import pytest
 
 from model.data import DataError
 from model.evaluate.journal import Journal
-from tests.conftest import record
+from model.evaluate.record import KINDS, Distances, UnboundedRecord
+from tests.conftest import clean, kept, noise, record
 
 IDENTITY = {"seed": 0, "weights": {"cifar10": "abc"}, "source": None, "epsilons": (2.0, 8.0)}
-ONE = [record("none", "FGSM", "101"), record("jpeg-75", "FGSM", "111")]
-TWO = [record("none", "PGD", "001")]
+DISTANCES = Distances(success=0.5, median_l2=1.5, median_linf_255=None)
+UNBOUNDED = UnboundedRecord(
+    system="none", threat_model="white-box", attack="DeepFool", epsilon=8.0, steps=50, scope="few",
+    right="10",
+    before_rounding=DISTANCES, rounded=Distances(success=0.0, median_l2=None, median_linf_255=None),
+)  # fmt: skip
+ONE = [record("none", "FGSM", "101"), record("jpeg-75", "FGSM", "111", bits_flipped=0.25)]
+TWO = [clean("none", "001"), noise("none", "111"), kept("codec", "clean", "01", planes=3), UNBOUNDED]
 
 
 @pytest.fixture
@@ -26,11 +33,32 @@ def written(path) -> Journal:
 def test_what_is_written_is_read_again_in_its_order(path):
     written(path)
     again = Journal(path, IDENTITY)
-    assert list(again.units.items()) == [("one", ONE), ("two", TWO)]
+    assert list(again.done.items()) == [("one", ONE), ("two", TWO)]
     assert again.records == [*ONE, *TWO]
     lines = path.read_text().splitlines()
     assert len(lines) == 3
     assert json.loads(lines[0])["seed"] == 0
+
+
+def test_records_of_every_kind_are_read_again_as_what_they_were():
+    written_kinds = {type(found) for found in [*ONE, *TWO]}
+    assert written_kinds == set(KINDS.values())
+    assert {kind: found.kind for kind, found in KINDS.items()} == {kind: kind for kind in KINDS}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"job": "one", "records": [{"kind": "magic"}]},
+        {"job": "one", "records": [{"kind": "clean", "system": "none"}]},
+        {"job": "one", "records": [{"system": "none"}]},
+        {"unit": "one", "records": []},
+    ],
+)
+def test_what_is_no_record_is_an_error_that_names_the_file(path, line):
+    path.write_text(f"{json.dumps({**IDENTITY, 'epsilons': [2.0, 8.0]})}\n{json.dumps(line)}\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl holds no records that can be read"):
+        Journal(path, IDENTITY)
 
 
 def test_reading_it_changes_nothing(path):
@@ -53,7 +81,7 @@ def test_a_half_written_last_line_is_forgotten(path, cut):
     assert cut < last
     path.write_bytes(whole[:-cut])
     again = Journal(path, IDENTITY)
-    assert list(again.units) == ["one"]
+    assert list(again.done) == ["one"]
     again.write("two", TWO)
     assert path.read_bytes() == whole
 

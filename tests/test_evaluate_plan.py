@@ -1,146 +1,101 @@
-import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from model.attacks import ATTACKS, EVALUATION_ATTACKS, find_attack
-from model.attacks.pgd import Descent
-from model.defences import BitDepth, GaussianNoise, Nothing
-from model.evaluate.plan import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, Preset, Strike, pgd
-
-SUITE = Preset("tiny", 8, 4, 2, epsilons=(2.0, MAIN), steps=3, restarts=2, suite=True, queries=7)
-
-
-def names(strikes: list[Strike]) -> list[str]:
-    return [strike.name for strike in strikes]
+from model.defences import Codec
+from model.evaluate.jobs import CleanJob, DirectJob, GreyBoxJob, NoiseJob, PlanesJob, TransferJob
+from model.evaluate.plan import choose_scopes, plan, planes_tried
+from model.evaluate.presets import MAIN, MI_FGSM
+from tests.evaluations import DEFENCES, QUICK, WHOLE, Evaluation
 
 
-@pytest.fixture
-def codec(systems):
-    return systems[1].defence
+def keys(jobs, kind=object) -> list[str]:
+    return [job.key for job in jobs if isinstance(job, kind)]
 
 
-def test_the_presets_grow():
-    quick, standard, full = (PRESETS[name] for name in ("quick", "standard", "full"))
-    assert list(PRESETS) == [preset.name for preset in (quick, standard, full)]
-    for field in ("images", "adaptive_images", "few_images", "steps", "restarts", "queries"):
-        assert getattr(quick, field) <= getattr(standard, field) <= getattr(full, field)
-    assert quick.images == 200
-    assert standard.images == 1000
-    assert full.images == 10_000
-    assert [(preset.suite, preset.everywhere) for preset in (quick, standard, full)] == [
-        (False, False), (True, False), (True, True),
-    ]  # fmt: skip
-    assert all(MAIN in preset.epsilons for preset in PRESETS.values())
+def test_every_job_has_a_key_of_its_own(systems, coloured):
+    for preset in (QUICK, WHOLE, replace(WHOLE, everywhere=True)):
+        found = Evaluation(systems, coloured, preset, source=True).keys
+        assert len(set(found)) == len(found)
 
 
-def test_without_the_suite_there_are_three_attacks(codec):
-    plain = replace(SUITE, suite=False)
-    assert names(plain.grey(MAIN)) == names(plain.direct(MAIN, codec)) == ["FGSM", "BIM", "PGD"]
-    assert plain.cascade(MAIN, codec) == plain.alone(MAIN, codec) == []
+def test_a_plan_is_data(systems):
+    """It names what it is about, can be compared, and is the same again."""
+    jobs, again = (plan(systems, WHOLE, choose_scopes(8, WHOLE), "tilted") for _ in range(2))
+    assert jobs == again
+    assert len({repr(job) for job in jobs}) == len(jobs)
+    with pytest.raises(FrozenInstanceError):
+        jobs[0].cost = 0
 
 
-def test_the_suite_is_run_at_the_main_strength_or_everywhere(codec):
-    assert names(SUITE.grey(MAIN)) == [
-        "FGSM", "BIM", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "DeepFool", "C&W",
-    ]  # fmt: skip
-    assert names(SUITE.cascade(MAIN, codec)) == [
-        "PGD", "PGD", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "Square", "AutoAttack",
-    ]  # fmt: skip
-    assert names(SUITE.grey(2.0)) == ["FGSM", "BIM", "PGD"]
-    assert SUITE.cascade(2.0, codec) == SUITE.alone(2.0, codec) == []
-    wide = replace(SUITE, everywhere=True)
-    assert wide.cascade(2.0, codec) == wide.cascade(MAIN, codec)
-    assert set(names(wide.grey(MAIN))) - set(names(wide.grey(2.0))) == {"DeepFool", "C&W"}
-    assert wide.alone(2.0, codec) == []
+def test_the_most_telling_comes_first_and_what_takes_longest_last(systems):
+    jobs = plan(systems, WHOLE, choose_scopes(8, WHOLE), "tilted")
+    assert keys(jobs)[:4] == [f"clean {name}" for name in DEFENCES]
+    kinds = list(dict.fromkeys(type(job) for job in jobs))
+    assert kinds == [CleanJob, NoiseJob, GreyBoxJob, TransferJob, DirectJob, PlanesJob]
+    assert keys(jobs, NoiseJob) == ["noise 8", "noise 2", "noise 16"]
+    last = [job for job in jobs if isinstance(job, DirectJob)][-4:]
+    assert jobs[-4:] == last
+    assert {job.attack.name for job in last} == {"AutoAttack", "AutoAttack-rand"}
+    assert not any("AutoAttack" in key for key in keys(jobs[:-4]))
 
 
-def test_the_cascade_tries_another_loss_and_every_other_stand_in(codec):
-    first, *others = SUITE.cascade(MAIN, codec)[:3]
-    assert first.descent == Descent(3, "margin", random_start=True, restarts=2)
-    assert [strike.gradient for strike in others] == ["sigmoid", "identity"]
-    assert {strike.descent for strike in others} == {Descent(3, random_start=True)}
-    assert all(strike.gradient is None for strike in SUITE.cascade(MAIN, BitDepth(5)))
+def test_cascades_come_after_the_attacks_that_they_go_on_from(systems):
+    jobs = [job for job in plan(systems, WHOLE, choose_scopes(8, WHOLE)) if isinstance(job, DirectJob)]
+    first = min(i for i, job in enumerate(jobs) if job.cascade)
+    assert not any(job.scope == "adaptive" and not job.cascade for job in jobs[first:])
 
 
-def test_a_few_pictures_get_every_attack_but_autoattack_alone(codec):
-    cascade = [strike for strike in SUITE.cascade(MAIN, codec) if strike.name != "AutoAttack"]
-    alone = SUITE.alone(MAIN, codec)
-    assert alone[: len(cascade)] == cascade
-    assert names(alone[len(cascade) :]) == ["DeepFool", "C&W"]
+def test_pictures_are_transferred_at_the_main_strength_alone(systems):
+    def transferred(preset, source):
+        return keys(plan(systems, preset, choose_scopes(8, preset), source), TransferJob)
+
+    assert transferred(QUICK, "tilted") == ["transfer 8"]
+    assert transferred(QUICK, None) == []
+    assert transferred(replace(QUICK, epsilons=(2.0,)), "tilted") == []
+    assert transferred(replace(QUICK, attacks=("BIM",)), "tilted") == []
+    own = [systems[0], replace(systems[1], classifier_name="tilted", own_classifier=True)]
+    (job,) = (
+        job for job in plan(own, QUICK, choose_scopes(8, QUICK), "tilted") if isinstance(job, TransferJob)
+    )
+    assert (job.systems, job.attack) == (("none",), MI_FGSM)
 
 
-def test_gradients_are_averaged_where_the_defence_draws_random_numbers():
-    noise = GaussianNoise(0.1)
-    for strike in SUITE.direct(MAIN, noise) + SUITE.cascade(MAIN, noise) + SUITE.alone(MAIN, noise):
-        assert strike.descent is None or strike.descent.draws == 10
-    for strike in SUITE.grey(MAIN) + SUITE.direct(MAIN, Nothing()) + SUITE.cascade(MAIN, Nothing()):
-        assert strike.descent is None or strike.descent.draws == 1
-    assert SUITE.cascade(MAIN, noise)[-1].name == "AutoAttack-rand"
-    assert "AutoAttack-rand" not in names(SUITE.alone(MAIN, noise))
+def test_only_a_whole_codec_of_ours_has_planes_to_drop(systems):
+    codec = systems[1]
+    jobs = plan(systems, QUICK, choose_scopes(8, QUICK))
+    (job,) = (job for job in jobs if isinstance(job, PlanesJob))
+    assert (job.key, job.planes, job.epsilon, job.images) == (
+        "dial comdefend-tiny",
+        tuple(range(1, 13)),
+        MAIN,
+        8,
+    )
+    assert [attack.name for attack in job.attacks] == ["FGSM", "BIM"]
+    six = replace(codec, name="comdefend-tiny:6", defence=Codec(codec.defence.codec, planes=6))
+    for other in (six, replace(codec, name="authors"), replace(codec, own_classifier=True), systems[2]):
+        assert not other.planes_can_be_dropped
 
 
-def test_only_attacks_without_a_gradient_are_black_box(codec):
-    found = SUITE.direct(MAIN, codec) + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec)
-    assert {strike.name for strike in found if strike.black_box} == {"Square"}
-    assert not any(strike.black_box for strike in SUITE.grey(MAIN))
+def test_a_long_code_is_looked_at_here_and_there():
+    assert planes_tried(12) == tuple(range(1, 13))
+    assert planes_tried(64) == (8, 16, 24, 32, 40, 48, 56, 64)
 
 
-def test_the_presets_numbers_reach_the_strikes(codec):
-    for strikes in (SUITE.cascade(MAIN, codec), SUITE.alone(MAIN, codec)):
-        assert {strike.steps for strike in strikes if strike.name == "PGD"} == {3}
-        assert {strike.steps for strike in strikes if strike.name == "Square"} == {7}
-    assert pgd(3) in SUITE.grey(MAIN)
-    assert pgd(3) in SUITE.direct(MAIN, codec)
+def test_the_pictures_of_the_scopes_lie_inside_each_other():
+    scopes = choose_scopes(8, replace(QUICK, adaptive_images=5, few_images=3))
+    assert scopes["all"].tolist() == list(range(8))
+    assert len(scopes["adaptive"]) == 5
+    assert len(scopes["few"]) == 3
+    assert set(scopes["few"].tolist()) < set(scopes["adaptive"].tolist()) < set(range(8))
+    assert len(choose_scopes(8, replace(QUICK, adaptive_images=99, few_images=99))["few"]) == 8
 
 
-def test_chosen_attacks_are_the_only_ones(codec):
-    some = replace(SUITE, attacks=("BIM", "Square"))
-    assert names(some.grey(MAIN)) == ["BIM"]
-    assert names(some.direct(MAIN, codec)) == ["BIM"]
-    assert names(some.cascade(MAIN, codec)) == names(some.alone(MAIN, codec)) == ["Square"]
-
-
-def test_every_strike_is_told_apart_by_its_key(codec):
-    for strikes in (SUITE.grey(MAIN), SUITE.cascade(MAIN, codec), SUITE.alone(MAIN, codec)):
-        assert len({strike.key for strike in strikes}) == len(strikes)
-    assert pgd(10, "margin", restarts=5).key == "PGD, 10, margin, 5 restarts"
-    assert replace(pgd(20), gradient="sigmoid").key == "PGD, 20, sigmoid"
-    assert FGSM.key == "FGSM, 1"
-
-
-def test_every_strike_is_an_attack_that_can_be_run_so(codec):
-    for strike in SUITE.grey(MAIN) + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec):
-        assert strike.name in ATTACKS | EVALUATION_ATTACKS
-        spec = find_attack(strike.name)
-        spec.check(MAIN if strike.has_epsilon else None, strike.steps, None)
-        assert strike.has_epsilon == (strike.name not in ("DeepFool", "C&W"))
-        assert strike.passes() > 0
-
-
-@pytest.mark.parametrize(("preset", "steps"), [("quick", [20, 10]), ("standard", [40, 80, 20])])
-def test_the_checks_want_more_steps_and_a_large_strength(preset, steps):
-    found = PRESETS[preset].for_the_checks(Nothing())
-    assert [strike.steps for strike, _, _ in found] == steps
-    assert [epsilon for _, epsilon, _ in found] == [MAIN] * (len(steps) - 1) + [LARGE]
-
-
-def test_passes_count_backward_ones_twice_over():
-    assert FGSM.passes() == 3
-    assert MI_FGSM.passes() == 30
-    assert Strike("PGD", Descent(5, restarts=2, draws=10), steps=5).passes() == 300
-    assert Strike("APGD", steps=100).passes() == 3 * 102
-    assert Strike("Square", steps=100, black_box=True).passes() == 102
-
-
-def test_the_hyper_parameters_name_every_strike_once(systems):
-    defences = {system.name: system.defence for system in systems}
-    found = list(SUITE.hyper_parameters(defences))
-    assert len({json.dumps(one) for one in found}) == len(found)
-    for epsilon in SUITE.epsilons:
-        strikes = SUITE.grey(epsilon)
-        for defence in defences.values():
-            strikes += SUITE.direct(epsilon, defence) + SUITE.cascade(epsilon, defence)
-        assert all(strike.to_dict() in found for strike in strikes)
-    assert pgd(3).to_dict() in found
-    assert pgd(3).to_dict()["descent"]["random_start"] is True
+def test_what_costs_more_is_said_to(systems):
+    """In passes of a picture through the classifier: eight through it, and eight through a codec, too."""
+    jobs = {job.key: job for job in plan(systems, WHOLE, choose_scopes(8, WHOLE))}
+    assert jobs["clean none"].cost == jobs["clean bits-5"].cost == 8
+    assert jobs["clean comdefend-tiny"].cost > 8
+    assert jobs["grey-box colours: BIM, 10, 8"].cost > jobs["grey-box colours: FGSM, 1, 8"].cost
+    alone, cascade = (jobs[f"{manner} none: PGD, 2, margin, 8"].cost for manner in ("few", "cascade"))
+    assert cascade < alone

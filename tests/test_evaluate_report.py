@@ -1,20 +1,17 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
+from model.evaluate.record import Distances, UnboundedRecord
 from model.evaluate.report import figures
 from model.evaluate.systems import PAIRS
 from model.metrics import paired_interval, wilson_interval
-from tests.conftest import record
+from tests.conftest import clean, kept, noise, record
 
 ((PAIR, TWIN),) = PAIRS.items()
 SCOPES = {"all": torch.arange(8), "adaptive": torch.tensor([0, 2, 4, 6]), "few": torch.tensor([0, 4])}
-
-
-def clean(defence: str, right: str):
-    return record(defence, "clean", right, epsilon=None, steps=None, threat_model="no attacker")
 
 
 RECORDS = [
@@ -39,8 +36,8 @@ RECORDS = [
         zero_gradient=0.4,
     ),
     record("bits-5", "Square", "10", scope="few", threat_model="black-box", cascade=True),
-    record("bits-5", "clean", "11110000", epsilon=None, steps=None, threat_model="no attacker", dial=2),
-    record("bits-5", "FGSM", "11000000", steps=None, dial=2),
+    kept("bits-5", "clean", "11110000", planes=2),
+    kept("bits-5", "FGSM", "11000000", planes=2),
 ]
 
 
@@ -57,17 +54,43 @@ def find(cells: list[dict], **wanted: object) -> dict:
 
 def test_there_is_a_cell_for_every_record_but_the_dials(found):
     assert len(found["cells"]) == len(RECORDS) - 2
-    for cell, kept in zip(found["cells"], RECORDS, strict=False):
-        for name in ("defence", "attack", "epsilon", "threat_model", "steps", "gradient", "seconds"):
-            assert cell[name] == kept[name]
+    for cell, of in zip(found["cells"], RECORDS, strict=False):
+        assert cell["defence"] == of.system
+        for name in ("attack", "epsilon", "threat_model", "steps", "seconds"):
+            assert cell[name] == getattr(of, name)
+        assert cell["gradient"] == getattr(of, "gradient", None)
         assert "right" not in cell
     assert found["defences"] == {"none": "no defence", "bits-5": "5 bits a channel"}
     json.dumps(found)
 
 
+def test_what_was_not_measured_is_not_in_a_cell(systems):
+    """Bits are flipped in a codec's code alone, and only our own descents look at their gradient."""
+    records = [
+        clean("none", "11"),
+        noise("none", "11"),
+        noise("bits-5", "10", bits_flipped=0.25),
+        record("bits-5", "PGD", "10", scope="adaptive", threat_model="adaptive", no_gradient=0.0),
+    ]
+    cells = figures(records, systems[:1], SCOPES)["cells"]
+    measured = [{"bits_flipped", "no_gradient", "zero_gradient"} & set(cell) for cell in cells]
+    assert measured == [set(), set(), {"bits_flipped"}, {"no_gradient"}]
+    assert (cells[2]["bits_flipped"], cells[3]["no_gradient"]) == (0.25, 0.0)
+
+
+def test_an_attack_without_a_strength_says_how_far_it_had_to_go(systems):
+    before = Distances(success=1.0, median_l2=0.5, median_linf_255=3.0)
+    values = asdict(record("none", "DeepFool", "10", scope="few", threat_model="white-box"))
+    unbounded = UnboundedRecord(**values, before_rounding=before, rounded=replace(before, median_l2=0.75))
+    (cell,) = figures([unbounded], systems[:1], SCOPES)["cells"]
+    assert cell["success_before_rounding"] == cell["success_rounded"] == 1.0
+    assert (cell["median_l2_before_rounding"], cell["median_l2_rounded"]) == (0.5, 0.75)
+    assert cell["median_linf_255_before_rounding"] == cell["median_linf_255_rounded"] == 3.0
+
+
 def test_accuracy_comes_with_wilsons_interval(found):
-    for cell, kept in zip(found["cells"], RECORDS, strict=False):
-        count, right = len(kept["right"]), kept["right"].count("1")
+    for cell, of in zip(found["cells"], RECORDS, strict=False):
+        count, right = len(of.right), of.right.count("1")
         assert cell["images"] == count
         assert cell["accuracy"] == right / count
         assert cell["interval"] == pytest.approx(wilson_interval(right, count), abs=1e-4)
@@ -92,7 +115,7 @@ def test_there_is_no_difference_where_other_pictures_were_seen(found):
 
 
 def test_without_the_yardstick_there_are_no_differences(systems):
-    records = [r for r in RECORDS if r["defence"] != "none"]
+    records = [r for r in RECORDS if r.system != "none"]
     found = figures(records, systems[2:3], SCOPES)
     assert not any("difference" in cell for cell in found["cells"])
     assert list(found["defences"]) == ["bits-5"]
@@ -124,7 +147,7 @@ def test_the_robust_pair_is_compared_with_its_twin_on_the_same_pictures(systems)
     assert found["difference"] == 0.5  # 3 of 4 against 1 of 4
     assert found["difference_interval"] == pytest.approx(paired_interval(2, 0, 4), abs=1e-4)
     assert figures(records[:1], [pair], SCOPES)["twins"] == []
-    without = [r for r in records if r["threat_model"] != "adaptive"]  # stopped before the pair was attacked
+    without = [r for r in records if r.threat_model != "adaptive"]  # stopped before the pair was attacked
     assert figures(without, [pair, twin], SCOPES)["twins"] == []
 
 

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import checkpoint
-from model.checkpoint import file_hash
+from model import pretrained
 from model.classifiers import Classifier, DefendedClassifier, UnknownClassifierError
 from model.defences import DEFENCES, UnknownDefenceError
 from model.evaluate.systems import (
@@ -14,6 +13,7 @@ from model.evaluate.systems import (
     ready,
     transfer_source,
 )
+from model.files import file_hash
 from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def weights(monkeypatch, tmp_path, classifier, codec):
         classifier.save_pretrained(tmp_path / name)
         monkeypatch.setitem(CLASSIFIERS, name, replace(CLASSIFIERS["cifar10"], name=name))
     codec.save_pretrained(tmp_path / "comdefend-cifar10")
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_a_name_is_a_defence_and_where_wanted_a_classifier_of_its_own(weights, p
     none, codec, jpeg = load_systems(names, "cifar10", None, pictures, CPU)
     assert [none.name, codec.name, jpeg.name] == names
     assert [s.classifier_name for s in (none, codec, jpeg)] == ["cifar10", "cifar10", "other"]
-    assert [s.retrained for s in (none, codec, jpeg)] == [False, False, True]
+    assert [s.own_classifier for s in (none, codec, jpeg)] == [False, False, True]
     assert [s.undefended for s in (none, codec, jpeg)] == [True, False, False]
     assert none.classifier is codec.classifier
     assert codec.defence.planes == 3

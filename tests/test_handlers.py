@@ -15,7 +15,7 @@ from app.scenario import Scenario, ScenarioError, Watch
 from app.views import AttackView
 from model import ComDefend
 from model.attacks import AttackCancelled, AttackError
-from model.checkpoint import WeightsError
+from model.files import WeightsError
 from model.recipes import PhotoTask
 
 

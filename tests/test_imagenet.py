@@ -10,8 +10,8 @@ import torch
 
 from app.images import open_picture, prepare
 from model import ComDefend, DefendedClassifier, imagenet, load_classifier
-from model.checkpoint import WeightsError
 from model.classifiers import Classifier
+from model.files import WeightsError
 from model.zoo import CLASSIFIERS
 from tests.conftest import ROOT
 

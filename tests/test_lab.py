@@ -12,9 +12,9 @@ from app.images import encode, open_picture, to_picture
 from app.lab import Lab, resolved_codec
 from app.measure import packed
 from app.scenario import AUTO, VIEWS, Scenario, ScenarioError, Watch
-from model import ComDefend, DefendedClassifier, checkpoint
+from model import ComDefend, DefendedClassifier, pretrained
 from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
-from model.checkpoint import WeightsError
+from model.files import WeightsError
 from model.ops import pack_code, unpack
 from model.zoo import CLASSIFIERS, CODECS
 from tests.conftest import TINY_LIGHT
@@ -187,7 +187,7 @@ def test_the_better_codec_is_chosen_for_a_classifier():
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     with pytest.raises(WeightsError, match="there is no folder"):
         Lab("cpu").codec("comdefend-cifar10")
 

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from model import classifiers, zoo
-from model.checkpoint import REPOSITORY, WeightsError
 from model.classifiers import load_classifier
 from model.evaluate.command import run_plugin
+from model.files import REPOSITORY, WeightsError
 
 EXAMPLE = REPOSITORY / "model" / "examples" / "resnet20.py"
 

@@ -7,10 +7,11 @@ import pytest
 
 from app import svg
 from app.page.build import FOLDER
-from model.checkpoint import WEIGHTS, read_json
+from app.places import PUBLISHED
 from model.config import CodecConfig
 from model.curve import INK, PAPER
-from model.evaluate import REPORTS
+from model.files import read_json
+from model.pretrained import WEIGHTS
 
 IDS = r' id="([^"]+)"'
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,7 +24,7 @@ def words(text: str) -> list[str]:
 
 
 def test_a_reports_drawings_are_in_the_pages_colours():
-    text = svg.of_report(REPORTS / "cifar10")
+    text = svg.of_report(PUBLISHED.reports / "cifar10")
     said = words(text)
     assert {"grey-box: BIM, 10 steps", "adaptive: worst case", "planes kept", "code bits flipped, %"} <= set(
         said
@@ -38,7 +39,7 @@ def test_a_reports_drawings_are_in_the_pages_colours():
 
 
 def test_drawings_on_one_page_share_no_ids():
-    text = svg.of_report(REPORTS / "cifar10")
+    text = svg.of_report(PUBLISHED.reports / "cifar10")
     other = svg.training(WEIGHTS / "cifar10")
     assert not set(re.findall(IDS, text)) & set(re.findall(IDS, other))
     used = re.findall(r'(?:href="#|url\(#)([^")]+)', text)

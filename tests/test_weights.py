@@ -7,11 +7,17 @@ import torch
 
 from app.images import full_size, open_picture
 from app.page.layout import example_pictures
-from model import ComDefend, DefendedClassifier, evaluate, load_classifier
+from app.places import PUBLISHED
+from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card
-from model.checkpoint import REPOSITORY, WEIGHTS, file_hash
-from model.evaluate.markdown import failed_checks, markdown
+from model.evaluate import published
+from model.evaluate.cells import failed_checks
+from model.evaluate.markdown import markdown, table
+from model.evaluate.publish import SUMMARY, markers
+from model.evaluate.summary import summary
+from model.files import file_hash
 from model.metrics import psnr
+from model.pretrained import WEIGHTS
 from model.zoo import CLASSIFIERS, CODECS
 
 FOLDERS = [*CODECS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
@@ -60,25 +66,35 @@ def test_the_classifier_knows_the_examples_through_the_codec_too(examples):
         ("imagenet", 400, 0.8, 0.1),
     ],
 )
-def test_the_readmes_figures_are_those_of_these_weights(name, images, clean, cost):
-    report = evaluate.published()[name]
+def test_the_results_are_those_of_these_weights(name, images, clean, cost):
+    report = published(PUBLISHED.reports)[name]
     assert report["images"] >= images
     assert "comdefend-cifar10" in report["weights"]
     for folder, digest in report["weights"].items():
         if (WEIGHTS / folder).is_dir():  # the authors' are not here
             assert file_hash(WEIGHTS / folder / "model.safetensors") == digest
-    readme = (REPOSITORY / "README.md").read_text()
-    begin, end = evaluate.markers(name)
-    assert f"{begin}\n{evaluate.table(report)}\n{end}" in readme
+    begin, end = markers(name)
+    assert f"{begin}\n{table(report)}\n{end}" in PUBLISHED.results.read_text()
     accuracy = {c["defence"]: c["accuracy"] for c in report["cells"] if c["attack"] == "clean"}
     assert accuracy["none"] >= clean
     assert accuracy["none"] - accuracy["comdefend-cifar10"] <= cost
 
 
+def test_the_summary_is_that_of_the_published_reports():
+    begin, end = SUMMARY
+    text = f"{begin}\n{summary(published(PUBLISHED.reports))}\n{end}"
+    assert text in PUBLISHED.summary.read_text()
+
+
+@pytest.mark.parametrize("name", published(PUBLISHED.reports))
+def test_every_published_report_is_told_as_it_would_be_now(name):
+    report = published(PUBLISHED.reports)[name]
+    assert (PUBLISHED.reports / name / "report.md").read_text() == markdown(report)
+
+
 def test_the_published_report_is_whole_and_sound():
-    report = evaluate.published()["cifar10"]
-    folder = evaluate.REPORTS / "cifar10"
-    assert (folder / "report.md").read_text() == markdown(report)
+    report = published(PUBLISHED.reports)["cifar10"]
+    folder = PUBLISHED.reports / "cifar10"
     assert {"accuracy.svg", "bits.svg", "dial.svg", "examples.png"} <= {p.name for p in folder.iterdir()}
     wanted = {"none", *CODECS, "authors", "jpeg-75", "jpeg-50", "bits-5", "bits-3", "median-3", "noise-8"}
     assert wanted <= set(report["defences"])
@@ -88,12 +104,12 @@ def test_the_published_report_is_whole_and_sound():
                      "random noise is weaker than the attack", "iterating beats a single step"):  # fmt: skip
             assert passed[name], name
     for text in failed_checks(report):
-        assert text in markdown(report).partition("## ")[0]
+        assert text in (folder / "report.md").read_text().partition("\n## ")[0]
 
 
 def test_purifying_pays_where_it_should():
     """Grey-box at 8/255, as the report has it."""
-    report = evaluate.published()["cifar10"]
+    report = published(PUBLISHED.reports)["cifar10"]
     left = {
         (c["defence"], c["attack"]): c["accuracy"]
         for c in report["cells"]
@@ -107,7 +123,7 @@ def test_purifying_helps_a_classifier_that_it_was_not_trained_with():
     """Before somebody else's ResNet-20, grey-box at 8/255: what new weights must not fall behind."""
     left = {
         (c["defence"], c["attack"]): c["accuracy"]
-        for c in evaluate.published()["resnet20"]["cells"]
+        for c in published(PUBLISHED.reports)["resnet20"]["cells"]
         if c["attack"] == "clean" or (c["threat_model"] == "grey-box" and c["epsilon"] == 8)
     }
     codec = "comdefend-cifar10-purify"
@@ -128,7 +144,7 @@ def test_the_surrogate_is_not_saturated(examples, name):
 
 @pytest.mark.parametrize("name", ["cifar10", "imagenet"])
 def test_the_adaptive_attacker_is_the_stronger_one(name):
-    report = evaluate.published()[name]
+    report = published(PUBLISHED.reports)[name]
     worst = {(w["defence"], w["epsilon"]): w for w in report["worst"]}
     grey = [c for c in report["cells"] if c["threat_model"] == "grey-box" and c["attack"] == "BIM"]
     assert {c["defence"] for c in grey} >= {"comdefend-cifar10"}

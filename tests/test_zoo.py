@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model import checkpoint, zoo
+from model import pretrained, zoo
 from model.zoo import (
     CLASSIFIERS,
     CODECS,
@@ -90,7 +90,7 @@ def test_a_classifiers_own_codec_comes_first_where_it_is_there(monkeypatch):
 
 
 def test_what_takes_a_gpu_to_train_is_offered_once_it_is_there(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     entries = (ClassifierEntry("robust", "", once_trained=True), ClassifierEntry("shipped", ""))
     assert list(offered(entries)) == ["shipped"]
     (tmp_path / "robust").mkdir()

@@ -10,7 +10,7 @@ import gradio as gr
 from app.images import ImageError
 from app.scenario import ScenarioError
 from model.attacks import AttackCancelled, AttackError
-from model.checkpoint import WeightsError
+from model.files import WeightsError
 from model.zoo import UnknownClassifierError
 
 P = ParamSpec("P")

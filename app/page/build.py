@@ -11,6 +11,7 @@ from app.handlers.visitors import Visitors
 from app.lab import Lab
 from app.page import layout, text, wiring
 from app.page.components import GuardedBlocks
+from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.evaluate import published
 
@@ -22,7 +23,7 @@ FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 def build_demo(lab: Lab) -> gr.Blocks:
     """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`."""
-    reports = published()
+    reports = published(PUBLISHED.reports)
     visitors = Visitors()
     callbacks, endpoints = Callbacks(lab, visitors, reports), Endpoints(lab, visitors)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:

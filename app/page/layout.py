@@ -11,13 +11,15 @@ from app.handlers.callbacks import BOTH, Callbacks
 from app.lab import Lab
 from app.page import text
 from app.page.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, Picture, PictureFile
+from app.places import PUBLISHED
 from app.scenario import AUTO, Scenario
 from app.uploads import EXAMPLES
 from model.attacks import ATTACKS
 from model.cards import page_text
-from model.checkpoint import read_json
-from model.evaluate import REPORTS, table
-from model.evaluate.markdown import failed_checks, headline, markdown
+from model.evaluate.cells import failed_checks
+from model.evaluate.markdown import brief, details, headline
+from model.evaluate.publish import SHEET
+from model.files import read_json
 from model.zoo import CLASSIFIERS, CODECS, Entry
 
 FIRST = "espresso"
@@ -242,13 +244,13 @@ def reports(published: dict[str, Any]) -> None:
     """What was measured on many pictures, worst first, by classifier."""
     for name, report in published.items():
         gr.Markdown(f"## `{name}`: {report['about']}")
-        first, rest = headline(report), table(report)
-        gr.Markdown(first)
+        gr.Markdown(headline(report))
         if failed := failed_checks(report):
             gr.Markdown("\n".join([text.FAILED_CHECKS, "", *(f"- {check}" for check in failed)]))
-        gr.Markdown(rest.removeprefix(first), elem_classes="report")
-        gr.HTML(svg.of_report(REPORTS / name))
-        sheet = REPORTS / name / "examples.png"
+        gr.Markdown(brief(report), elem_classes="report")
+        folder = PUBLISHED.reports / name
+        gr.HTML(svg.of_report(folder))
+        sheet = folder / SHEET
         if sheet.is_file():
             gr.Image(
                 str(sheet),
@@ -260,5 +262,4 @@ def reports(published: dict[str, Any]) -> None:
                 elem_classes="sheet",
             )
         with gr.Accordion(text.EVERYTHING.format(name), open=False):
-            _, _, everything = markdown(report).partition("\n## ")
-            gr.Markdown(f"## {everything}", elem_classes="report")
+            gr.Markdown(details(report), elem_classes="report")

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.evaluate.journal import Record
-from model.evaluate.plan import LARGE, MAIN, Scope
-from model.evaluate.run import spread, vector
+from model.evaluate.presets import LARGE, MAIN
+from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, Record, Scope, ScopeRecord, Scopes
 
 SURVIVORS = 0.05
-"""Of the pictures, at a strength that nothing survives."""
+"""The share of the pictures that may be left at a strength that nothing survives."""
 SILENT = 0.01
 """Share of pictures without any gradient."""
 DOUBLING = 0.5
@@ -25,7 +24,7 @@ DOUBLING = 0.5
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked for, and what was seen. ``passed`` is None where it was not measured."""
+    """What was looked for, and what was found. ``passed`` is None where it was not measured."""
 
     name: str
     passed: bool | None
@@ -36,48 +35,47 @@ class Check:
 
 
 class Evidence:
-    """The records of one system, by attack."""
+    """The records of one system, by kind."""
 
-    def __init__(self, records: list[Record], defence: str, scopes: dict[Scope, Tensor]) -> None:
-        self.defence = defence
+    def __init__(self, records: list[Record], system: str, scopes: Scopes) -> None:
         self.scopes = scopes
-        self.records = [r for r in records if r["defence"] == defence and "dial" not in r]
+        mine = [record for record in records if record.system == system]
+        self.clean = next((record for record in mine if isinstance(record, CleanRecord)), None)
+        self.noise = [record for record in mine if isinstance(record, NoiseRecord)]
+        self.attacks = [r for r in mine if isinstance(r, AttackRecord) and not r.cascade]
+        """A cascade says nothing of its attack alone."""
 
-    def find(self, attack: str, epsilon: float | None, **wanted: object) -> Record | None:
-        """The one that comes first."""
-        for record in self.records:
-            if (record["attack"], record["epsilon"]) == (attack, epsilon) and all(
-                record[name] == value for name, value in wanted.items()
-            ):
+    def adaptive(self, attack: str, epsilon: float) -> AttackRecord | None:
+        """The first one of that name that knew the whole system."""
+        for record in self.attacks:
+            if (record.attack, record.epsilon, record.threat_model) == (attack, epsilon, "adaptive"):
                 return record
         return None
 
-    def right(self, record: Record, scope: Scope = "adaptive") -> Tensor:
+    def standing(self, record: ScopeRecord, scope: Scope = "adaptive") -> Tensor:
         """Which pictures of a scope stood, shape (count,), bool; they must be among the record's.
 
         What is wrong unattacked stands nowhere, so that all records count alike.
         """
-        whole = spread(record, self.scopes)
-        if clean := self.find("clean", None):
-            whole &= spread(clean, self.scopes)
-        return whole[self.scopes[scope]]
+        everywhere = record.spread(self.scopes)
+        if self.clean is not None:
+            everywhere &= self.clean.spread(self.scopes)
+        return everywhere[self.scopes[scope]]
 
-    def accuracy(self, record: Record, scope: Scope = "adaptive") -> float:
-        return self.right(record, scope).float().mean().item()
+    def accuracy(self, record: ScopeRecord, scope: Scope = "adaptive") -> float:
+        return self.standing(record, scope).float().mean().item()
 
 
-def checks(
-    records: list[Record], defence: str, scopes: dict[Scope, Tensor], epsilons: tuple[float, ...]
-) -> list[Check]:
+def checks(records: list[Record], system: str, scopes: Scopes, epsilons: tuple[float, ...]) -> list[Check]:
     """All checks of one defended system.
 
     Args:
         records: of the run.
-        defence: the system's name.
-        scopes: indices of pictures.
+        system: its name.
+        scopes: as they are for this system, see :meth:`model.evaluate.systems.System.own_scopes`.
         epsilons: the strengths that were run, in 1/255.
     """
-    evidence = Evidence(records, defence, scopes)
+    evidence = Evidence(records, system, scopes)
     return [
         _many_steps_beat_one(evidence, epsilons),
         _more_steps_change_nothing(evidence),
@@ -89,97 +87,96 @@ def checks(
     ]
 
 
-def _judge(name: str, seen: list[tuple[bool, str]]) -> Check:
-    """A check of several comparisons: it fails with the first that does."""
-    if not seen:
+def _judge(name: str, comparisons: list[tuple[bool, str]]) -> Check:
+    """A check of several comparisons (whether each is as it should be, and what it saw): it fails with the
+    first that does."""
+    if not comparisons:
         return Check(name, None, "not measured")
-    wrong = [text for good, text in seen if not good]
-    return Check(name, not wrong, "; ".join(wrong or [text for _, text in seen]))
-
-
-def _adaptive_pgd(evidence: Evidence, epsilon: float) -> Record | None:
-    return evidence.find("PGD", epsilon, threat_model="adaptive", cascade=False)
+    wrong = [text for good, text in comparisons if not good]
+    return Check(name, not wrong, "; ".join(wrong or [text for _, text in comparisons]))
 
 
 def _many_steps_beat_one(evidence: Evidence, epsilons: tuple[float, ...]) -> Check:
-    seen = []
+    comparisons = []
     for epsilon in epsilons:
-        one = evidence.find("FGSM", epsilon, threat_model="adaptive", cascade=False)
-        many = _adaptive_pgd(evidence, epsilon)
+        one, many = evidence.adaptive("FGSM", epsilon), evidence.adaptive("PGD", epsilon)
         if one and many:
             first, second = evidence.accuracy(one), evidence.accuracy(many)
-            text = f"{epsilon:g}/255: FGSM {first:.1%}, PGD {second:.1%}"
-            seen.append((second <= first, text))
-    return _judge("iterating beats a single step", seen)
+            comparisons.append((second <= first, f"{epsilon:g}/255: FGSM {first:.1%}, PGD {second:.1%}"))
+    return _judge("iterating beats a single step", comparisons)
 
 
 def _more_steps_change_nothing(evidence: Evidence) -> Check:
-    """Of the longest two runs: where fewer steps were too few, the worst case has the longest one, too."""
-    pgds = [
-        r for r in evidence.records
-        if (r["attack"], r["epsilon"], r["threat_model"]) == ("PGD", MAIN, "adaptive")
-        and r["scope"] in ("adaptive", "costly")
-        and not r["cascade"]
-    ]  # fmt: skip
-    found = {r["steps"]: evidence.right(r) for r in sorted(pgds, key=lambda r: r["steps"])}
+    """The longest two runs are compared: where fewer steps were too few, the worst case has the longest."""
+    name = "doubling the steps changes little"
+    runs = [
+        record
+        for record in evidence.attacks
+        if (record.attack, record.epsilon, record.threat_model) == ("PGD", MAIN, "adaptive")
+        and record.scope in ("adaptive", "costly")
+    ]
+    found = {r.steps or 1: evidence.standing(r) for r in sorted(runs, key=lambda r: r.steps or 1)}
     pairs = [(once, found[2 * steps]) for steps, once in found.items() if 2 * steps in found]
     if not pairs:
-        return _judge("doubling the steps changes little", [])
+        return _judge(name, [])
     once, twice = pairs[-1]
     allowed = max(1, int(DOUBLING / 100 * len(once)))  # pictures, and one in any case
-    text = ", ".join(f"{steps} steps {right.float().mean():.1%}" for steps, right in found.items())
+    text = ", ".join(f"{steps} steps {standing.float().mean():.1%}" for steps, standing in found.items())
     good = int(once.sum()) - int(twice.sum()) <= allowed
-    return _judge("doubling the steps changes little", [(good, text)])
+    return _judge(name, [(good, text)])
 
 
 def _falls_with_strength(evidence: Evidence, epsilons: tuple[float, ...]) -> Check:
-    """Of one attack, for the worst case has seen more attacks at one strength than at another."""
-    pgds = [(epsilon, _adaptive_pgd(evidence, epsilon)) for epsilon in sorted(epsilons)]
-    found = [(epsilon, evidence.accuracy(record)) for epsilon, record in pgds if record is not None]
-    seen = [
+    """One attack is looked at, for the worst case has had more attacks at one strength than at another."""
+    runs = [(epsilon, evidence.adaptive("PGD", epsilon)) for epsilon in sorted(epsilons)]
+    found = [(epsilon, evidence.accuracy(record)) for epsilon, record in runs if record is not None]
+    comparisons = [
         (after <= before, f"PGD {before:.1%} at {weak:g}/255, {after:.1%} at {strong:g}/255")
         for (weak, before), (strong, after) in itertools.pairwise(found)
     ]
-    return _judge("accuracy falls with the strength", seen)
+    return _judge("accuracy falls with the strength", comparisons)
 
 
 def _nothing_survives(evidence: Evidence) -> Check:
-    record = _adaptive_pgd(evidence, LARGE)
+    name = "nothing survives a large strength"
+    record = evidence.adaptive("PGD", LARGE)
     if record is None:
-        return _judge("nothing survives a large strength", [])
-    left = vector(record["right"]).float().mean().item()
-    return _judge("nothing survives a large strength", [(left <= SURVIVORS, f"{left:.1%} at {LARGE:g}/255")])
+        return _judge(name, [])
+    left = record.correct.float().mean().item()
+    return _judge(name, [(left <= SURVIVORS, f"{left:.1%} at {LARGE:g}/255")])
 
 
 def _noise_is_weaker(evidence: Evidence, epsilons: tuple[float, ...]) -> Check:
-    seen = []
+    comparisons = []
+    noise = {record.epsilon: record for record in evidence.noise}
     for epsilon in epsilons:
-        noise, attack = evidence.find("noise", epsilon), _adaptive_pgd(evidence, epsilon)
-        if noise and attack:
-            first, second = evidence.accuracy(noise), evidence.accuracy(attack)
-            seen.append((second <= first, f"{epsilon:g}/255: noise {first:.1%}, PGD {second:.1%}"))
-    return _judge("random noise is weaker than the attack", seen)
+        attack = evidence.adaptive("PGD", epsilon)
+        if epsilon in noise and attack:
+            first, second = evidence.accuracy(noise[epsilon]), evidence.accuracy(attack)
+            comparisons.append((second <= first, f"{epsilon:g}/255: noise {first:.1%}, PGD {second:.1%}"))
+    return _judge("random noise is weaker than the attack", comparisons)
 
 
 def _black_box_is_weaker(evidence: Evidence) -> Check:
     """Each black-box attack against the worst of those with gradients, on the same pictures."""
-    alone = [r for r in evidence.records if r["epsilon"] == MAIN and not r["cascade"]]
-    known = [r for r in alone if r["threat_model"] == "adaptive" and r["scope"] != "few"]
-    seen = []
-    for record in alone:
-        if record["threat_model"] != "black-box" or not known:
+    attacks = [record for record in evidence.attacks if record.epsilon == MAIN]
+    known = [r for r in attacks if r.threat_model == "adaptive" and r.scope != "few"]
+    comparisons = []
+    for record in attacks:
+        if record.threat_model != "black-box" or not known:
             continue
-        scope: Scope = "few" if record["scope"] == "few" else "adaptive"
-        standing = torch.stack([evidence.right(other, scope) for other in known]).all(0)
+        scope: Scope = "few" if record.scope == "few" else "adaptive"
+        standing = torch.stack([evidence.standing(other, scope) for other in known]).all(0)
         first, second = evidence.accuracy(record, scope), standing.float().mean().item()
-        seen.append((second <= first, f"{record['attack']} {first:.1%}, with gradients {second:.1%}"))
-    return _judge("black-box attacks are weaker", seen)
+        comparisons.append((second <= first, f"{record.attack} {first:.1%}, with gradients {second:.1%}"))
+    return _judge("black-box attacks are weaker", comparisons)
 
 
 def _there_is_a_gradient(evidence: Evidence) -> Check:
-    record = _adaptive_pgd(evidence, MAIN)
-    if record is None or "no_gradient" not in record:
-        return _judge("gradients do not vanish", [])
-    silent, zeros = record["no_gradient"], record["zero_gradient"]
-    text = f"{silent:.1%} of the pictures have none, {zeros:.1%} of all entries are zero"
-    return _judge("gradients do not vanish", [(silent <= SILENT, text)])
+    name = "gradients do not vanish"
+    record = evidence.adaptive("PGD", MAIN)
+    if record is None or record.no_gradient is None:
+        return _judge(name, [])
+    text = f"{record.no_gradient:.1%} of the pictures have none, "
+    text += f"{record.zero_gradient:.1%} of all entries are zero"
+    return _judge(name, [(record.no_gradient <= SILENT, text)])

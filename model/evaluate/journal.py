@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import write_atomically
 from model.data import DataError
+from model.evaluate.record import Record, from_json
+from model.files import write_atomically
 
-Record = dict[str, Any]
-"""One attack on one system: which, how strong, on which pictures, and which of these are still right."""
+JOURNAL = "journal.jsonl"
+"""How its file is called in the folder of a report."""
 
 
 class Journal:
@@ -23,7 +24,8 @@ class Journal:
 
     def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
         self.path = path
-        self.units: dict[str, list[Record]] = {}
+        self.done: dict[str, list[Record]] = {}
+        """What each job came to, by its key, in the order in which they were done."""
         if path is None:
             return
         if path.exists():
@@ -34,7 +36,7 @@ class Journal:
                     f"name another folder with --report, or delete it"
                 )
             for line in lines[1:]:
-                self.units[line["unit"]] = line["records"]
+                self._read(path, line)
             write_atomically(path, b"".join(self._line(line) for line in lines or [identity]))
         else:
             write_atomically(path, self._line(identity))
@@ -53,15 +55,21 @@ class Journal:
         except ValueError as error:
             raise DataError(f"{path} is damaged ({error}): delete it to start anew") from error
 
+    def _read(self, path: Path, line: dict[str, Any]) -> None:
+        try:
+            self.done[line["job"]] = [from_json(values) for values in line["records"]]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path} holds no records that can be read ({error!r}): delete it") from error
+
     @property
     def records(self) -> list[Record]:
         """All records so far, in the order in which they came."""
-        return [record for records in self.units.values() for record in records]
+        return [record for records in self.done.values() for record in records]
 
-    def write(self, unit: str, records: list[Record]) -> None:
-        """Keep the records of a finished unit of work."""
-        self.units[unit] = records
+    def write(self, job: str, records: list[Record]) -> None:
+        """Keep the records of a finished job."""
+        self.done[job] = records
         if self.path is not None:
             with self.path.open("ab") as file:
-                file.write(self._line({"unit": unit, "records": records}))
+                file.write(self._line({"job": job, "records": [record.to_json() for record in records]}))
                 file.flush()

@@ -2,12 +2,24 @@
 
 from collections.abc import Iterable
 
-from model.evaluate.plan import MAIN
-from model.evaluate.report import ALIKE, Cell, Report, codecs
-from model.evaluate.systems import PAIRS
+from model.evaluate import tables
+from model.evaluate.cells import (
+    Cell,
+    Report,
+    codecs,
+    failed_checks,
+    find_cell,
+    grey_box_cell,
+    is_cascade,
+    percent,
+    strengths,
+)
+from model.evaluate.presets import MAIN
+from model.evaluate.systems import PAIRS, has_own_classifier
 
 ROW = ("FGSM", "BIM", "PGD")
 """The attacks of the table in brief."""
+UNDEFENDED = "Without a defence there is nothing to know: the figures of `none` are white-box."
 EXPLAINED = """\
 `grey-box` knows the classifier, not the defence; `adaptive` knows and differentiates both; `black-box` asks
 the defended system for its scores (Square) or knows another classifier (transfer; for `cifar10` one tuned
@@ -18,47 +30,12 @@ FAILS = 0.2
 """Accuracy below which a defence is said not to stop an attacker."""
 
 
-def percent(cell: Cell | None) -> str:
-    """Accuracy with its interval, in %."""
-    if cell is None:
-        return ""
-    low, high = (100 * v for v in cell["interval"])
-    return f"{100 * cell['accuracy']:.1f} ({low:.1f} to {high:.1f})"
-
-
-def difference(cell: Cell) -> str:
-    """A paired difference with its interval, in points."""
-    low, high = (100 * v for v in cell["difference_interval"])
-    return f"{100 * cell['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def find(cells: list[Cell], **wanted: object) -> Cell | None:
-    """The cell with these values; of several the one on the most pictures, since some attacks come twice."""
-    found = (c for c in cells if all(c.get(k) == v for k, v in wanted.items()))
-    return max(found, key=lambda cell: cell["images"], default=None)
-
-
-def strengths(report: Report) -> list[float]:
-    """All strengths in 1/255, rising."""
-    return sorted({c["epsilon"] for c in report["cells"] if c["threat_model"] in ALIKE})
-
-
-def failed_checks(report: Report) -> list[str]:
-    """One line for each check that failed."""
-    return [
-        f"{name}: {check['name']}: {check['detail']}"
-        for name, found in report.get("checks", {}).items()
-        for check in found
-        if check["passed"] is False
-    ]
-
-
 def headline(report: Report) -> str:
     """The first paragraph: what the best codec leaves, and where it fails.
 
     A system with a classifier of its own (``@``) is another system, and no codec's merit.
     """
-    names = [name for name in report["defences"] if "@" not in name and name != "none"]
+    names = [name for name in report["defences"] if name != "none" and not has_own_classifier(name)]
     ours = [name for name in codecs(report) if name in names]
     text = ""
     if best := _best([w for w in report.get("worst", []) if w["epsilon"] == MAIN], ours):
@@ -92,7 +69,7 @@ def _trained_against_it(report: Report) -> str:
     worst = [w for w in report.get("worst", []) if w["epsilon"] == MAIN]
     text = ""
     for name, without in PAIRS.items():
-        pair, twin = find(worst, defence=name), find(worst, defence=without)
+        pair, twin = find_cell(worst, defence=name), find_cell(worst, defence=without)
         if pair is not None:
             text += "Trained together with its classifier against such an attacker, it leaves "
             text += f"{percent(pair)} %"
@@ -105,51 +82,56 @@ def _best(cells: list[Cell], names: list[str]) -> Cell | None:
 
 
 def table(report: Report) -> str:
-    """The figures in brief, for the README: one line a defence, all strengths in one cell."""
+    """The headline, and the figures in brief."""
+    return "\n\n".join(filter(None, [headline(report), brief(report)]))
+
+
+def brief(report: Report) -> str:
+    """The figures in brief: one line a system, all strengths in one cell."""
     every = strengths(report)
     listed = " · ".join(f"{epsilon:g}" for epsilon in every)
-    attacks = [name for name in ROW if any(_alike(report["cells"], name, e) for e in every)]
-    with_worst = bool(report.get("worst"))
+    attacks = [name for name in ROW if any(grey_box_cell(report["cells"], name, e) for e in every)]
+    everyone, some = report["images"], adaptive_images(report)
     header = ["defence", "clean", *(f"{name}, grey-box" for name in attacks)]
-    header += ["worst case, adaptive"] * with_worst
-    lines = [first, ""] if (first := headline(report)) else []
-    about = f"{report['images']:,} test pictures"
-    if with_worst:
-        about += f", {report['worst'][0]['images']:,} of them for the adaptive attacker"
-    lines += [
-        f"{about}. Data: {report['data']}. Accuracy in % at strengths of {listed} (in 1/255)."
-        + (f" {_tried(report)}" if with_worst else ""),
-        "",
-        f"| {' | '.join(header)} |",
-        "|---" * len(header) + "|",
-    ]
-
-    def row(found: Iterable[Cell | None], count: int) -> str:
-        """Accuracies, and of how many pictures where it is another number than ``count``."""
-        cells = list(found)
-        counts = {c["images"] for c in cells if c is not None} - {count}
-        text = " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in cells)
-        return text + (f" (of {', '.join(map(str, sorted(counts)))})" if counts else "")
-
-    everyone, some = report["images"], report["worst"][0]["images"] if with_worst else 0
-
+    about = f"{everyone:,} test pictures"
+    if some:
+        header.append("worst case, adaptive")
+        about += f", {some:,} of them for the adaptive attacker"
+    about += f". Data: {report['data']}. Accuracy in % at strengths of {listed} (in 1/255)."
+    if some:
+        about += f" {_attacks_of_the_worst_case(report)}"
+    lines = [about, "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for name in report["defences"]:
-        cells = [c for c in report["cells"] if c["defence"] == name and not c.get("cascade")]
-        columns = [f"{report['defences'][name]} (`{name}`)", row([find(cells, attack="clean")], everyone)]
+        cells = [c for c in report["cells"] if c["defence"] == name and not is_cascade(c)]
+        columns = [f"{report['defences'][name]} (`{name}`)"]
+        columns.append(accuracies([find_cell(cells, attack="clean")], everyone))
         columns += [
-            row([_alike(cells, attack, epsilon) for epsilon in every], everyone) for attack in attacks
+            accuracies([grey_box_cell(cells, attack, e) for e in every], everyone) for attack in attacks
         ]
-        if with_worst:
+        if some:
             worst = [w for w in report["worst"] if w["defence"] == name]
-            columns.append(row([find(worst, epsilon=e) for e in every], some) if worst else "")
+            columns.append(accuracies([find_cell(worst, epsilon=e) for e in every], some) if worst else "")
         lines.append(f"| {' | '.join(columns)} |")
     if "none" in report["defences"]:
-        lines += ["", "Without a defence there is nothing to know: the figures of `none` are white-box."]
+        lines += ["", UNDEFENDED]
     return "\n".join(lines)
 
 
-def _tried(report: Report) -> str:
-    """Of which attacks the worst case is, since it can be no worse than they are."""
+def adaptive_images(report: Report) -> int:
+    """How many pictures the worst case is of, but for systems that take too long; 0: it was not measured."""
+    return report["worst"][0]["images"] if report.get("worst") else 0
+
+
+def accuracies(cells: Iterable[Cell | None], count: int) -> str:
+    """Accuracies in %, and of how many pictures where it is another number than ``count``."""
+    cells = list(cells)
+    counts = {c["images"] for c in cells if c is not None} - {count}
+    text = " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in cells)
+    return text + (f" (of {', '.join(map(str, sorted(counts)))})" if counts else "")
+
+
+def _attacks_of_the_worst_case(report: Report) -> str:
+    """The attacks that the worst case is made of, since it can be no worse than they are."""
     cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
     attacks = list(dict.fromkeys(c["attack"] for c in cells))
     tried = {(c["attack"], c["epsilon"]) for c in cells}
@@ -165,195 +147,35 @@ def _tried(report: Report) -> str:
     return text
 
 
-def _alike(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:
-    """The cell of pictures that were made against the classifier alone."""
-    return find([c for c in cells if c["threat_model"] in ALIKE], attack=attack, epsilon=epsilon)
-
-
 def markdown(report: Report) -> str:
-    """The whole report."""
-    lines = [f"# {report['classifier']}: accuracy under attack", ""]
-    lines += [headline(report), ""]
-    if wrong := failed_checks(report):
-        lines += [
-            "**Some checks of the evaluation failed**; the figures of these systems may flatter them:",
-            "",
-        ]
-        lines += [f"- {text}" for text in wrong] + [""]
-    if report.get("not_run"):
-        lines += [
-            f"Not run, for lack of time ({len(report['not_run'])} parts): "
-            + "; ".join(report["not_run"])
-            + ".",
-            "",
-        ]
-    lines += [table(report).removeprefix(headline(report)).strip(), ""]
-    lines += [EXPLAINED, ""]
-    for epsilon in (None, *strengths(report)):
-        lines += _strength(report, epsilon)
-    lines += _worst_table(report) + _adaptive_table(report) + _unbounded_table(report)
-    lines += _dial_table(report) + _checks_table(report) + _provenance(report)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _strength(report: Report, epsilon: float | None) -> list[str]:
-    """Pictures that all defences saw alike: one line an attack, one column a defence."""
-    cells = [
-        c for c in report["cells"]
-        if c["epsilon"] == epsilon and c["threat_model"] != "adaptive" and "success_rounded" not in c
-        and not c.get("cascade") and (c["attack"] != "Square" or c["threat_model"] != "black-box")
-    ]  # fmt: skip
-    if not cells:
-        return []
-    names = list(report["defences"])
-    title = "Clean pictures" if epsilon is None else f"{epsilon:g}/255, pictures made against the classifier"
-    lines = [
-        f"## {title}",
-        "",
-        f"| | {' | '.join(f'`{n}`' for n in names)} |",
-        "|---" * (len(names) + 1) + "|",
+    """The whole report: ``report.md``."""
+    parts = [
+        f"# {report['classifier']}: accuracy under attack",
+        headline(report),
+        _failures(report),
+        _not_run(report),
+        brief(report),
+        EXPLAINED,
+        details(report),
     ]
-    attacks = dict.fromkeys((c["attack"], c["steps"]) for c in cells)
-    for attack, steps in attacks:
-        row = []
-        for name in names:
-            cell = find(cells, attack=attack, steps=steps, defence=name)
-            text = percent(cell)
-            if cell and "difference" in cell:
-                text += f"; {difference(cell)}"
-            row.append(text)
-        who = {c["threat_model"] for c in cells if (c["attack"], c["steps"]) == (attack, steps)}
-        who = who - {"white-box"} or who
-        label = f"{attack}{f', {steps} steps' if steps else ''} ({', '.join(sorted(who))})"
-        lines.append(f"| {label} | {' | '.join(row)} |")
-    return [*lines, ""]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _worst_table(report: Report) -> list[str]:
-    if not report.get("worst"):
-        return []
-    every = strengths(report)
-    lines = [
-        "## The worst case, adaptive",
-        "",
-        f"{report['worst'][0]['images']:,} pictures, each under its own worst of all attacks at a strength.",
-        "",
-        f"| defence | {' | '.join(f'{e:g}/255' for e in every)} |",
-        "|---" * (len(every) + 1) + "|",
-    ]
-    for name in report["defences"]:
-        worst = [w for w in report["worst"] if w["defence"] == name]
-        if worst:
-            label = f"`{name}`"
-            if worst[0]["images"] != report["worst"][0]["images"]:
-                label += f" ({worst[0]['images']:,} pictures)"
-            lines.append(f"| {label} | {' | '.join(percent(find(worst, epsilon=e)) for e in every)} |")
-    if twins := report.get("twins"):
-        compared = "; ".join(f"{difference(twin)} at {twin['epsilon']:g}/255" for twin in twins)
-        lines += ["", f"`{twins[0]['defence']}` less `{twins[0]['twin']}`, in points, paired: {compared}."]
-    return [*lines, ""]
+def details(report: Report) -> str:
+    """All figures, checks and hyper-parameters, in sections with headings of the second level."""
+    return "\n\n".join("\n".join(section) for section in tables.sections(report))
 
 
-def _adaptive_table(report: Report) -> list[str]:
-    cells = [
-        c for c in report["cells"]
-        if (c["threat_model"] == "adaptive" or c["threat_model"] == "black-box" or c.get("cascade"))
-        and c["attack"] != "transfer" and "success_rounded" not in c
-    ]  # fmt: skip
-    if not cells:
-        return []
-    lines = [
-        "## Attacks on the defended system, one by one",
-        "",
-        "A `cascade` attacks what still stands after all attacks above it, so its figure is what is left.",
-        "",
-        "| defence | strength | attack | steps | gradient | loss | accuracy | pictures |",
-        "|---" * 8 + "|",
-    ]
-    for c in cells:
-        attack = c["attack"] + (", cascade" if c["cascade"] else "")
-        attack += f", {c['restarts']} restarts" if c["restarts"] > 1 else ""
-        lines.append(
-            f"| `{c['defence']}` | {c['epsilon']:g}/255 | {attack} | {c['steps'] or ''} "
-            f"| {c['gradient'] or ''} | {c['loss'] or ''} | {percent(c)} | {c['images']:,} |"
-        )
-    return [*lines, ""]
+def _failures(report: Report) -> str:
+    """Which checks failed."""
+    if not (failed := failed_checks(report)):
+        return ""
+    about = "**Some checks of the evaluation failed**; the figures of these systems may flatter them:"
+    return "\n".join([about, "", *(f"- {text}" for text in failed)])
 
 
-def _unbounded_table(report: Report) -> list[str]:
-    cells = [c for c in report["cells"] if "success_rounded" in c]
-    if not cells:
-        return []
-    columns = ["success, before rounding", "median L2", "median L∞, in 1/255"]
-    columns += ["success, 8 bits", "median L2", "median L∞"]
-    lines = [
-        "## Attacks without a strength",
-        "",
-        "Success is a wrong label, at any distance, of a picture that was right; medians are of these.",
-        f"Accuracy counts only what lies inside {MAIN:g}/255.",
-        "",
-        f"| defence | attack | threat model | {' | '.join(columns)} | accuracy inside the ball | pictures |",
-        "|---" * 11 + "|",
-    ]
-    lines += [
-        f"| `{c['defence']}` | {c['attack']}, {c['steps']} steps | {c['threat_model']} "
-        f"| {c['success_before_rounding']:.0%} | {_number(c['median_l2_before_rounding'])} "
-        f"| {_number(c['median_linf_255_before_rounding'])} | {c['success_rounded']:.0%} "
-        f"| {_number(c['median_l2_rounded'])} | {_number(c['median_linf_255_rounded'])} | {percent(c)} "
-        f"| {c['images']:,} |"
-        for c in cells
-    ]
-    return [*lines, ""]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _dial_table(report: Report) -> list[str]:
-    lines = []
-    for name in dict.fromkeys(d["defence"] for d in report.get("dial", [])):
-        mine = [d for d in report["dial"] if d["defence"] == name]
-        attacks = dict.fromkeys((d["attack"], d["threat_model"], d["epsilon"]) for d in mine)
-        header = [
-            attack if epsilon is None else f"{attack}, {epsilon:g}/255, {who}"
-            for attack, who, epsilon in attacks
-        ]
-        lines += [
-            f"## Planes kept: `{name}`",
-            "",
-            f"{mine[0]['images']:,} pictures.",
-            "",
-            f"| planes | {' | '.join(header)} |",
-            "|---" * (len(header) + 1) + "|",
-        ]
-        for planes in sorted({d["planes"] for d in mine}):
-            row = [percent(find(mine, planes=planes, attack=attack)) for attack, _, _ in attacks]
-            lines.append(f"| {planes} | {' | '.join(row)} |")
-        lines.append("")
-    return lines
-
-
-def _checks_table(report: Report) -> list[str]:
-    if not report.get("checks"):
-        return []
-    verdict = {True: "PASS", False: "**FAIL**", None: "–"}
-    lines = ["## Is the evaluation itself sound?", "", "| defence | check | | seen |", "|---|---|---|---|"]
-    for name, found in report["checks"].items():
-        lines += [f"| `{name}` | {c['name']} | {verdict[c['passed']]} | {c['detail']} |" for c in found]
-    return [*lines, ""]
-
-
-def _provenance(report: Report) -> list[str]:
-    lines = ["## How it was measured", "", f"- Command: `{report['command']}`"]
-    count, few = report["images"], report["adaptive_images"]
-    lines.append(f"- Preset: {report['preset']}; {count:,} pictures, {few:,} for the adaptive attacker")
-    lines += [f"- Data: {report['data']}", f"- Seed {report['seed']}, device: {report['device']}"]
-    if "minutes" in report:
-        lines.append(f"- Time: {report['minutes']:g} minutes")
-    if "versions" in report:
-        lines.append("- Versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()))
-    lines += [f"- SHA-256 of `{name}`: `{digest}`" for name, digest in report["weights"].items()]
-    if "strikes" in report:
-        lines.append("- All hyper-parameters: `strikes` in `report.json`")
-    return [*lines, ""]
+def _not_run(report: Report) -> str:
+    """What a budget left undone."""
+    if not (left := report.get("not_run")):
+        return ""
+    return f"Not run, for lack of time ({len(left)} parts): {'; '.join(left)}."

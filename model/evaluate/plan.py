@@ -1,192 +1,198 @@
-"""What is run: the attacks with their hyper-parameters, and how much of it each preset buys."""
+"""All that is to be done, as jobs, before any of it is begun."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator
 
-from model.attacks import find_attack
-from model.attacks.adapters import Adapter
-from model.attacks.catalogue import descent_of
-from model.attacks.pgd import Descent, Loss
-from model.defences import Defence, GaussianNoise, Nothing
+import torch
 
-MAIN = 8.0
-"""The strength, in 1/255, at which everything is measured."""
-LARGE = 64.0
-"""A strength at which nothing may survive: where something does, the gradient is masked."""
+from model.comdefend import ComDefend
+from model.config import CodecConfig
+from model.data import evenly_spaced
+from model.defences import Codec
+from model.evaluate.jobs import CleanJob, DirectJob, GreyBoxJob, Job, NoiseJob, PlanesJob, TransferJob
+from model.evaluate.presets import MAIN, MI_FGSM, AttackConfig, Preset
+from model.evaluate.record import Scope, Scopes
+from model.evaluate.systems import System
 
-Scope = Literal["all", "adaptive", "few", "costly"]
-"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these; or those that a
-system gets which takes seconds for each, whatever is measured of it."""
-
-
-@dataclass(frozen=True)
-class Strike:
-    """One attack, ready to be run: by gradient descent of our own, or by torchattacks.
-
-    ``name`` and ``steps`` are those of ``ATTACKS``, for whoever compares a report with a run of the page.
-    """
-
-    name: str
-    descent: Descent | None = None
-    steps: int | None = None
-    gradient: str | None = None
-    """The stand-in that it goes through; None: the defence's first."""
-    black_box: bool = False
-    """It needs no gradient and asks the defended system itself."""
-
-    @property
-    def has_epsilon(self) -> bool:
-        return self.descent is not None or find_attack(self.name).has_epsilon
-
-    @property
-    def key(self) -> str:
-        """What tells it from all others, in a few words."""
-        parts = [self.name, str(self.steps or 1)]
-        if self.gradient:
-            parts.append(self.gradient)
-        if self.descent:
-            parts += [self.descent.loss] if self.descent.loss != "cross-entropy" else []
-            parts += [f"{self.descent.restarts} restarts"] if self.descent.restarts > 1 else []
-        return ", ".join(parts)
-
-    def passes(self) -> int:
-        """Passes through the attacked system, backward ones counted as two."""
-        if self.descent is not None:
-            return 3 * self.descent.steps * self.descent.restarts * self.descent.draws
-        method = find_attack(self.name).method
-        if not isinstance(method, Adapter):
-            raise TypeError(f"{self.name} is a descent and was given none")
-        return method.passes(self.steps or 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All hyper-parameters, for the report."""
-        return {**asdict(self), "descent": asdict(self.descent) if self.descent else None}
+CODEC_COST = 17
+"""What a pass through the paper's codec costs, in passes through a classifier, for the time left."""
+FALLING = 0.3
+"""Share of an attack's steps that are run, since pictures drop out as they fall: for the time left, too."""
+PLANES_IMAGES = 300
+"""At most so many pictures are shown with some planes only."""
+PLANES_TRIED = 12
+"""At most so many numbers of planes are tried."""
 
 
-FGSM = Strike("FGSM", descent_of("FGSM"))
-BIM, MI_FGSM = (Strike(name, descent_of(name, 10), steps=10) for name in ("BIM", "MI-FGSM"))
-
-
-def pgd(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> Strike:
-    """PGD from a random start."""
-    return Strike("PGD", replace(descent_of("PGD", steps), loss=loss, restarts=restarts), steps=steps)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How much is measured."""
-
-    name: str
-    images: int
-    adaptive_images: int
-    """How many of them the adaptive attacker gets, who costs ten times more and comes many times."""
-    few_images: int
-    """How many get each of the strongest attacks alone; else these come as a cascade, each on what still
-    stands."""
-    costly_images: int = 20
-    """How many of the adaptive attacker's pictures a codec of the paper's shape gets where they are large."""
-    epsilons: tuple[float, ...] = (2.0, MAIN, 16.0)
-    steps: int = 10
-    """Of PGD."""
-    restarts: int = 1
-    suite: bool = False
-    """Whether all attacks are run, or only FGSM, BIM and PGD by straight-through."""
-    everywhere: bool = False
-    """Whether the suite is run at all strengths, or only at 8/255."""
-    queries: int = 500
-    attacks: tuple[str, ...] | None = None
-    """Only attacks of these names; None: all."""
-
-    def has_suite(self, epsilon: float) -> bool:
-        return self.suite and (self.everywhere or epsilon == MAIN)
-
-    def grey(self, epsilon: float) -> list[Strike]:
-        """Attacks on the classifier, whose pictures every defence gets to see."""
-        found = [FGSM, BIM, pgd(self.steps)]
-        if self.has_suite(epsilon):
-            found += [MI_FGSM, Strike("APGD", steps=20), Strike("APGD-DLR", steps=20)]
-            if epsilon == MAIN:
-                found += [Strike("DeepFool", steps=50), Strike("C&W", steps=50)]
-        return self._chosen(found)
-
-    def direct(self, epsilon: float, defence: Defence) -> list[Strike]:
-        """Attacks on the defended system, each on all pictures that the adaptive attacker gets."""
-        return self._chosen([self._fit(strike, defence) for strike in (FGSM, BIM, pgd(self.steps))])
-
-    def cascade(self, epsilon: float, defence: Defence) -> list[Strike]:
-        """Stronger attacks on the defended system, each on what the ones before it left standing."""
-        if not self.has_suite(epsilon):
-            return []
-        strikes = [pgd(self.steps, loss="margin", restarts=self.restarts)]
-        strikes += [replace(pgd(self.steps), gradient=form) for form in defence.gradients[1:]]
-        strikes += [MI_FGSM]
-        found = [self._fit(strike, defence) for strike in strikes]
-        found += [Strike("APGD", steps=20), Strike("APGD-DLR", steps=20)]
-        found += [Strike("Square", steps=self.queries, black_box=True)]
-        found += [Strike("AutoAttack-rand" if defence.noisy else "AutoAttack", steps=100)]
-        return self._chosen(found)
-
-    def alone(self, epsilon: float, defence: Defence) -> list[Strike]:
-        """Attacks on the defended system that a few pictures get, however they fared before."""
-        if not self.has_suite(epsilon) or epsilon != MAIN:
-            return []
-        shown = [strike for strike in self.cascade(epsilon, defence) if "AutoAttack" not in strike.name]
-        return shown + self._chosen([Strike("DeepFool", steps=50), Strike("C&W", steps=50)])
-
-    def _fit(self, strike: Strike, defence: Defence) -> Strike:
-        """The strike with gradients averaged where the defence draws random numbers."""
-        if not defence.noisy or strike.descent is None:
-            return strike
-        return replace(strike, descent=replace(strike.descent, draws=10))
-
-    def for_the_checks(self, defence: Defence) -> list[tuple[Strike, float, Scope]]:
-        """What the sanity checks want besides: more steps, and a strength that nothing survives."""
-        longer = [2 * self.steps, 4 * self.steps] if self.suite else [2 * self.steps]
-        found: list[tuple[Strike, float, Scope]] = [
-            (self._fit(pgd(steps), defence), MAIN, "adaptive") for steps in longer
-        ]
-        found.append((self._fit(pgd(self.steps), defence), LARGE, "few"))
-        return found if self.allows(found[0][0]) else []
-
-    def names(self) -> set[str]:
-        """Of all attacks that it would run without a choice among them."""
-        every = replace(self, attacks=None)
-        return {s["name"] for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})}
-
-    def allows(self, strike: Strike) -> bool:
-        """Whether it is among the attacks that were asked for."""
-        return self.attacks is None or strike.name in self.attacks
-
-    def _chosen(self, strikes: list[Strike]) -> list[Strike]:
-        return [strike for strike in strikes if self.allows(strike)]
-
-    def hyper_parameters(self, defences: dict[str, Defence]) -> list[dict[str, Any]]:
-        """Every strike of the run, once; pictures that are transferred come from MI-FGSM."""
-        strikes = [MI_FGSM] if self.allows(MI_FGSM) else []
-        for epsilon in self.epsilons:
-            strikes += self.grey(epsilon)
-            for defence in defences.values():
-                strikes += self.direct(epsilon, defence) + self.cascade(epsilon, defence)
-                strikes += self.alone(epsilon, defence)
-                strikes += [strike for strike, _, _ in self.for_the_checks(defence)]
-        return [strike.to_dict() for strike in dict.fromkeys(strikes)]
-
-
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("quick", images=200, adaptive_images=200, few_images=100),
-        Preset("standard", images=1000, adaptive_images=1000, few_images=100, steps=20, suite=True),
-        Preset(
-            "full",
-            images=10_000,
-            adaptive_images=10_000,
-            few_images=1000,
-            steps=50,
-            restarts=5,
-            suite=True,
-            everywhere=True,
-            queries=5000,
-        ),
+def choose_scopes(count: int, preset: Preset) -> Scopes:
+    """Which of ``count`` pictures are whose, evenly spaced and each among the larger choice."""
+    adaptive = evenly_spaced(count, min(count, preset.adaptive_images))
+    few, costly = (
+        adaptive[evenly_spaced(len(adaptive), min(len(adaptive), images))]
+        for images in (preset.few_images, preset.costly_images)
     )
-}
+    return {"all": torch.arange(count), "adaptive": adaptive, "few": few, "costly": costly}
+
+
+def plan(systems: list[System], preset: Preset, scopes: Scopes, source: str | None = None) -> list[Job]:
+    """All jobs of an evaluation, the most telling first.
+
+    Args:
+        systems: as :func:`model.evaluate.systems.load_systems` gives them, the undefended one among them.
+        preset: which attacks.
+        scopes: on which pictures, of :func:`choose_scopes`.
+        source: the classifier to craft transferred pictures on; None leaves these out. It is not shown to
+            systems that have it themselves.
+    """
+    return _Planner(systems, preset, scopes, source).jobs()
+
+
+class _Planner:
+    """The systems, the preset and the scopes, for all the kinds of jobs."""
+
+    def __init__(self, systems: list[System], preset: Preset, scopes: Scopes, source: str | None) -> None:
+        self.systems = systems
+        self.defended = [system for system in systems if not system.undefended]
+        self.classifiers = dict.fromkeys(system.classifier_name for system in systems)
+        self.preset = preset
+        self.counts = {scope: len(indices) for scope, indices in scopes.items()}
+        self.source = source
+        self.epsilons = sorted(preset.epsilons, key=lambda epsilon: epsilon != MAIN)
+
+    def jobs(self) -> list[Job]:
+        with_main = MAIN in self.epsilons
+        found: list[Job] = [self._clean(system) for system in self.systems]
+        for epsilon in self.epsilons:
+            found.append(self._noise(epsilon))
+            found += self._grey_box(epsilon)
+        if self.source is not None and with_main and self.preset.allows(MI_FGSM):
+            found.append(self._transfer(self.source))
+        cascades: list[DirectJob] = []
+        if self.counts["adaptive"]:
+            found += self._each_attack()
+            cascades = list(self._cascades())
+            found += [job for job in cascades if not _is_autoattack(job)]
+            if with_main:
+                found += self._alone()
+                found += self._unbounded()
+        if with_main:
+            found += [
+                self._planes(system.name, system.defence.codec)
+                for system in self.systems
+                if isinstance(system.defence, Codec) and system.planes_can_be_dropped
+            ]
+        # AutoAttack takes longest and sees least: it comes last of all.
+        return found + [job for job in cascades if _is_autoattack(job)]
+
+    def _clean(self, system: System) -> CleanJob:
+        cost = self.counts["all"] * price(system)
+        return CleanJob(system=system.name, scope=system.scope("all"), cost=cost)
+
+    def _noise(self, epsilon: float) -> NoiseJob:
+        cost = self.counts["all"] * sum(map(price, self.systems))
+        return NoiseJob(systems=_names(self.systems), epsilon=epsilon, cost=cost)
+
+    def _grey_box(self, epsilon: float) -> Iterator[GreyBoxJob]:
+        attacks = [attack for attack in self.preset.grey(epsilon) if attack.has_epsilon]
+        for classifier in self.classifiers:
+            for attack in attacks:
+                yield self._on_classifier(classifier, attack, epsilon, "all")
+
+    def _unbounded(self) -> Iterator[GreyBoxJob]:
+        """Attacks without a strength on the classifiers; :meth:`_alone` has those on the defended systems."""
+        attacks = [attack for attack in self.preset.grey(MAIN) if not attack.has_epsilon]
+        for classifier in self.classifiers:
+            for attack in attacks:
+                yield self._on_classifier(classifier, attack, MAIN, "few")
+
+    def _on_classifier(
+        self, classifier: str, attack: AttackConfig, epsilon: float, scope: Scope
+    ) -> GreyBoxJob:
+        systems = [system for system in self.systems if system.classifier_name == classifier]
+        return GreyBoxJob(
+            classifier=classifier,
+            systems=_names(systems),
+            attack=attack,
+            epsilon=epsilon,
+            scope=scope,
+            cost=self.counts[scope] * (attack.passes() + sum(map(price, systems))),
+        )
+
+    def _transfer(self, source: str) -> TransferJob:
+        systems = [system for system in self.systems if system.classifier_name != source]
+        return TransferJob(
+            source=source,
+            systems=_names(systems),
+            attack=MI_FGSM,
+            epsilon=MAIN,
+            cost=self.counts["all"] * (MI_FGSM.passes() + sum(map(price, systems))),
+        )
+
+    def _each_attack(self) -> Iterator[DirectJob]:
+        """Attacks that all of the adaptive attacker's pictures get, and what the checks want besides."""
+        for epsilon in self.epsilons:
+            for system in self.defended:
+                for attack in self.preset.direct(epsilon, system.defence):
+                    yield self._on_system(system, attack, epsilon, "adaptive")
+        if MAIN in self.epsilons:
+            for system in self.defended:
+                for attack, epsilon, scope in self.preset.for_the_checks(system.defence):
+                    yield self._on_system(system, attack, epsilon, scope)
+
+    def _cascades(self) -> Iterator[DirectJob]:
+        for epsilon in self.epsilons:
+            for system in self.systems:
+                for attack in self.preset.cascade(epsilon, system.defence):
+                    yield self._on_system(system, attack, epsilon, "adaptive", cascade=True)
+
+    def _alone(self) -> Iterator[DirectJob]:
+        """Attacks that a few pictures get, however they fared before."""
+        for system in self.systems:
+            for attack in self.preset.alone(MAIN, system.defence):
+                # Without a defence, those without a strength are the grey-box ones.
+                if attack.has_epsilon or not system.undefended:
+                    yield self._on_system(system, attack, MAIN, "few")
+
+    def _on_system(
+        self, system: System, attack: AttackConfig, epsilon: float, scope: Scope, cascade: bool = False
+    ) -> DirectJob:
+        scope = system.scope(scope)
+        cost = self.counts[scope] * attack.passes() * price(system) * FALLING
+        if cascade:
+            cost *= FALLING
+        return DirectJob(
+            system=system.name, attack=attack, epsilon=epsilon, scope=scope, cascade=cascade, cost=cost
+        )
+
+    def _planes(self, system: str, codec: ComDefend) -> PlanesJob:
+        images = min(self.counts["all"], PLANES_IMAGES)
+        attacks = [attack for attack in self.preset.grey(MAIN) if attack.has_epsilon][:2]
+        return PlanesJob(
+            system=system,
+            planes=planes_tried(codec.planes),
+            attacks=tuple(attacks),
+            epsilon=MAIN,
+            images=images,
+            cost=images * CODEC_COST * 20,
+        )
+
+
+def price(system: System) -> float:
+    """What a pass of one picture through a system costs, in passes through the classifier alone."""
+    defence = system.defence
+    if isinstance(defence, Codec):
+        return 1 + CODEC_COST * defence.codec.config.multiply_adds / CodecConfig().multiply_adds
+    return 1 + CODEC_COST if defence.learned else 1
+
+
+def planes_tried(planes: int) -> tuple[int, ...]:
+    """How many of a code's planes are kept, the whole code the last one."""
+    count = planes if planes <= PLANES_TRIED else 8
+    return tuple(round(planes * (i + 1) / count) for i in range(count))
+
+
+def _names(systems: list[System]) -> tuple[str, ...]:
+    return tuple(system.name for system in systems)
+
+
+def _is_autoattack(job: DirectJob) -> bool:
+    return job.attack.name.startswith("AutoAttack")

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from model.defences import Codec
-from model.evaluate.markdown import find, strengths
-from model.evaluate.plan import MAIN
-from model.evaluate.report import ALIKE, Cell, Report, codecs
+from model.evaluate.cells import Cell, Report, codecs, find_cell, strengths
+from model.evaluate.presets import MAIN
+from model.evaluate.record import CLASSIFIER_ALONE
 from model.evaluate.systems import System
 
 OURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea", "#0891b2", "#db2777", "#854d0e", "#65a30d")
@@ -41,17 +41,19 @@ def accuracy_against_strength(report: Report) -> Figure:
 
     Where no adaptive attacker was there, there is no panel for one.
     """
-    titles = ["grey-box: BIM, 10 steps"] + ["adaptive: worst case"] * bool(report["worst"])
+    titles = ["grey-box: BIM, 10 steps"]
+    if report["worst"]:
+        titles.append("adaptive: worst case")
     figure = Figure(figsize=(9 if len(titles) == 2 else 6.4, 5), layout="constrained")
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     every = strengths(report)
     for name, style in styles(report).items():
         cells = [c for c in report["cells"] if c["defence"] == name]
-        clean = find(cells, attack="clean")
-        grey = [c for c in cells if c["attack"] == "BIM" and c["threat_model"] in ALIKE]
+        clean = find_cell(cells, attack="clean")
+        grey = [c for c in cells if c["attack"] == "BIM" and c["threat_model"] in CLASSIFIER_ALONE]
         worst = [w for w in report["worst"] if w["defence"] == name]
         for panel, line in zip(panels, (grey, worst), strict=False):
-            shown = [clean, *(find(line, epsilon=epsilon) for epsilon in every)]
+            shown = [clean, *(find_cell(line, epsilon=epsilon) for epsilon in every)]
             _line(panel, [0, *every], shown, style)
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, fontsize=10)
@@ -130,7 +132,7 @@ def examples(systems: list[System], pictures: dict[str, Tensor]) -> Figure:
     for attack, x in pictures.items():
         rows[attack] = x
         for system in systems:
-            if isinstance(system.defence, Codec) and not system.retrained:
+            if isinstance(system.defence, Codec) and not system.own_classifier:
                 rows[f"{attack}, {system.name}"] = system.defence(x)
     count = len(next(iter(rows.values())))
     figure = Figure(figsize=(0.85 * count + 2.6, 0.9 * len(rows)), layout="constrained")

@@ -2,22 +2,46 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from model import checkpoint, zoo
-from model.checkpoint import TENSORS_FILE, file_hash, tensors_hash
+from model import pretrained, zoo
 from model.classifiers import Classifier, DefendedClassifier, load_classifier
-from model.defences import DEFENCES, Codec, Defence, Nothing, load_defence
-from model.evaluate.plan import Scope
+from model.defences import AUTHORS, DEFENCES, Codec, Defence, DefenceName, Nothing, load_defence
+from model.evaluate.record import Scope, Scopes, ThreatModel
+from model.files import file_hash, tensors_hash
+from model.pretrained import TENSORS_FILE
 
 PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.pairs()}
 """A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
 PHOTO_DIAL = (32, 16)
 """Planes of a codec of photographs besides all of them: 2 bits per pixel, and 1."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
+
+
+class SystemName(NamedTuple):
+    """What a system is called: ``DEFENCE``, or ``DEFENCE@CLASSIFIER`` with a classifier of its own."""
+
+    defence: DefenceName
+    classifier: str | None
+    """None: the one that all others have, too."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The parts of a name.
+
+        Raises:
+            UnknownDefenceError: the defence's part cannot be read.
+        """
+        defence, _, classifier = text.partition("@")
+        return cls(DefenceName.parse(defence), classifier or None)
+
+
+def has_own_classifier(name: str) -> bool:
+    """Whether a system of that name stands before another classifier than most of a report's."""
+    return SystemName.parse(name).classifier is not None
 
 
 @dataclass(frozen=True)
@@ -28,7 +52,7 @@ class System:
     defence: Defence
     classifier: Classifier
     classifier_name: str
-    retrained: bool
+    own_classifier: bool
     """Whether the classifier is not the one that the others have."""
 
     @property
@@ -46,30 +70,44 @@ class System:
         heavy = isinstance(self.defence, Codec) and self.defence.codec.config.downscale == 1
         return heavy and self.classifier.config.image_size > zoo.SMALL
 
-    def own(self, scopes: dict[Scope, Tensor]) -> dict[Scope, Tensor]:
+    def threat_model(self, wanted: ThreatModel) -> ThreatModel:
+        """What an attacker is called who knows the classifier, and the defence, too, or not: where there is
+        none, that is all the same."""
+        return "white-box" if self.undefended and wanted in ("grey-box", "adaptive") else wanted
+
+    def scope(self, wanted: Scope) -> Scope:
+        """The pictures that this system gets where most get those."""
+        return "costly" if self.costly else wanted
+
+    def own_scopes(self, scopes: Scopes) -> Scopes:
         """The scopes as they are for this system."""
         if not self.costly:
             return scopes
         return scopes | {"adaptive": scopes["costly"], "few": scopes["costly"]}
 
     @property
+    def planes_can_be_dropped(self) -> bool:
+        """Whether its code's planes are worth dropping one by one: a codec's of ours, whole, once."""
+        codec = isinstance(self.defence, Codec) and self.defence.planes is None
+        return codec and not self.own_classifier and self.name != AUTHORS
+
+    @property
     def about(self) -> str:
         """What it is, in a few words."""
-        return self.defence.about + (f", classifier {self.classifier_name}" if self.retrained else "")
+        return self.defence.about + (f", classifier {self.classifier_name}" if self.own_classifier else "")
 
     @property
     def weights(self) -> dict[str, str]:
         """SHA-256 of its weights, by name: of the file, or of the tensors where there is none."""
         found = {self.classifier_name: classifier_hash(self.classifier_name, self.classifier)}
         if self.defence.digest is not None:
-            what, _, _ = self.name.partition("@")
-            found[what.partition(":")[0]] = self.defence.digest
+            found[SystemName.parse(self.name).defence.base] = self.defence.digest
         return found
 
 
 def classifier_hash(name: str, classifier: Classifier) -> str:
     """SHA-256 of a classifier's file under ``weights/``, else of its tensors."""
-    file = checkpoint.WEIGHTS / name / TENSORS_FILE
+    file = pretrained.WEIGHTS / name / TENSORS_FILE
     return file_hash(file) if file.is_file() else tensors_hash(classifier)
 
 
@@ -122,11 +160,11 @@ def load_systems(
     classifiers: dict[str, Classifier] = {}
     systems = []
     for name in dict.fromkeys(names):
-        what, _, own = name.partition("@")
-        before = own or classifier
+        parsed = SystemName.parse(name)
+        before = parsed.classifier or classifier
         if before not in classifiers:
             classifiers[before] = ready(load_classifier(before, device))
-        defence = ready(load_defence(what, authors, pictures.cpu()).to(device))
+        defence = ready(load_defence(parsed.defence, authors, pictures.cpu()).to(device))
         systems.append(System(name, defence, classifiers[before], before, before != classifier))
     return systems
 

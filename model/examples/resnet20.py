@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import WeightsError, read_tensors
 from model.classifiers import ARCHITECTURES
 from model.config import ClassifierConfig
+from model.files import WeightsError, read_tensors
 from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
 
 CONFIG = ClassifierConfig(

@@ -1,0 +1,67 @@
+"""How a report is read: its cells by what they are of, and their figures as text."""
+
+from typing import Any
+
+from model.evaluate.record import CLASSIFIER_ALONE
+
+Report = dict[str, Any]
+"""What ``report.json`` holds."""
+Cell = dict[str, Any]
+"""A figure of it: an accuracy with its interval, and of what it is."""
+
+
+def percent(cell: Cell | None) -> str:
+    """Accuracy with its interval, in %."""
+    if cell is None:
+        return ""
+    low, high = (100 * v for v in cell["interval"])
+    return f"{100 * cell['accuracy']:.1f} ({low:.1f} to {high:.1f})"
+
+
+def difference(cell: Cell) -> str:
+    """A paired difference with its interval, in points."""
+    low, high = (100 * v for v in cell["difference_interval"])
+    return f"{100 * cell['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def find_cell(cells: list[Cell], **wanted: object) -> Cell | None:
+    """The cell with these values; of several the one on the most pictures, since some attacks come twice."""
+    found = (c for c in cells if all(c.get(k) == v for k, v in wanted.items()))
+    return max(found, key=lambda cell: cell["images"], default=None)
+
+
+def grey_box_cell(cells: list[Cell], attack: str, epsilon: float) -> Cell | None:
+    """The cell of pictures that were made against the classifier alone."""
+    alone = [c for c in cells if c["threat_model"] in CLASSIFIER_ALONE]
+    return find_cell(alone, attack=attack, epsilon=epsilon)
+
+
+def is_cascade(cell: Cell) -> bool:
+    """Whether it says what a cascade left, and nothing of its attack alone."""
+    return bool(cell.get("cascade"))
+
+
+def is_unbounded(cell: Cell) -> bool:
+    """Whether it is of an attack without a strength, and says how far that had to go."""
+    return "success_rounded" in cell
+
+
+def strengths(report: Report) -> list[float]:
+    """All strengths in 1/255, rising."""
+    return sorted({c["epsilon"] for c in report["cells"] if c["threat_model"] in CLASSIFIER_ALONE})
+
+
+def codecs(report: Report) -> list[str]:
+    """Names of the defences that are a ComDefend codec, alone or with a classifier of its own (``@``)."""
+    names: list[str] = report["codecs"]
+    return names
+
+
+def failed_checks(report: Report) -> list[str]:
+    """One line for each check that failed."""
+    return [
+        f"{name}: {check['name']}: {check['detail']}"
+        for name, found in report.get("checks", {}).items()
+        for check in found
+        if check["passed"] is False
+    ]

@@ -1,0 +1,72 @@
+"""The few figures of all published reports by which a defence is judged first."""
+
+from collections.abc import Mapping
+
+from model import zoo
+from model.evaluate.cells import Cell, Report, find_cell, grey_box_cell, is_cascade
+from model.evaluate.markdown import UNDEFENDED, accuracies, adaptive_images
+from model.evaluate.presets import MAIN
+from model.zoo import Pictures
+
+SUMMARISED: dict[str, Pictures] = {"cifar10": "small", "resnet20": "small", "imagenet": "photographs"}
+"""The reports that have lines in it, in their order, and the kind of pictures that they are of."""
+ATTACKS = ("FGSM", "BIM")
+
+
+def summary(reports: Mapping[str, Report]) -> str:
+    """The small table of the README: a few defences of each of a few reports, at the main strength.
+
+    Args:
+        reports: those that were published, by name; those that are missing have no lines.
+    """
+    header = ["classifier", "defence", "clean"]
+    header += [f"{attack} {MAIN:g}/255, grey-box" for attack in ATTACKS]
+    header += [f"worst case {MAIN:g}/255, adaptive"]
+    chosen = {name: reports[name] for name in SUMMARISED if name in reports}
+    about = "; ".join(f"`{name}`: {_pictures(report)}" for name, report in chosen.items())
+    lines = [
+        f"Accuracy in %; – was not measured. {about}.",
+        "",
+        f"| {' | '.join(header)} |",
+        "|---" * len(header) + "|",
+    ]
+    for name, report in chosen.items():
+        lines += [f"| {' | '.join(_row(name, report, d))} |" for d in _defences(report, SUMMARISED[name])]
+    return "\n".join([*lines, "", UNDEFENDED])
+
+
+def _pictures(report: Report) -> str:
+    """How many pictures of what."""
+    some = adaptive_images(report)
+    adaptive = f", {some:,} of them for the adaptive attacker" if some else ""
+    return f"{report['images']:,} test pictures{adaptive} ({report['data']})"
+
+
+def _defences(report: Report, pictures: Pictures) -> list[str]:
+    """No defence, the lab's codec for such pictures, the one of the paper's loss, and the best JPEG."""
+    wanted = dict.fromkeys(["none", zoo.default_codec(pictures), zoo.FAITHFUL])
+    bim = {
+        name: cell["accuracy"]
+        for name in report["defences"]
+        if name.startswith("jpeg-") and (cell := _grey_box(report, name, "BIM"))
+    }
+    best = [max(bim, key=bim.__getitem__)] if bim else []
+    return [*(name for name in wanted if name in report["defences"]), *best]
+
+
+def _grey_box(report: Report, defence: str, attack: str) -> Cell | None:
+    cells = [c for c in report["cells"] if c["defence"] == defence and not is_cascade(c)]
+    return grey_box_cell(cells, attack, MAIN)
+
+
+def _row(name: str, report: Report, defence: str) -> list[str]:
+    cells = [c for c in report["cells"] if c["defence"] == defence]
+    everyone = report["images"]
+    worst = [w for w in report["worst"] if w["defence"] == defence]
+    return [
+        f"`{name}`",
+        f"{report['defences'][defence]} (`{defence}`)",
+        accuracies([find_cell(cells, attack="clean")], everyone),
+        *(accuracies([_grey_box(report, defence, attack)], everyone) for attack in ATTACKS),
+        accuracies([find_cell(worst, epsilon=MAIN)], adaptive_images(report)),
+    ]

@@ -1,0 +1,69 @@
+import pytest
+
+from model.evaluate.summary import summary
+from tests.reports import cell, made_up_report, rows
+
+HEADER = ["classifier", "defence", "clean", "FGSM 8/255, grey-box", "BIM 8/255, grey-box",
+          "worst case 8/255, adaptive"]  # fmt: skip
+
+
+@pytest.fixture
+def report():
+    return made_up_report()
+
+
+def test_a_few_defences_of_a_report_at_one_strength(report):
+    header, *lines = rows(summary({"cifar10": report}))
+    assert header == HEADER
+    assert lines == [
+        ["`cifar10`", "no defence (`none`)", "90.0", "0.0", "0.0", "0.0"],
+        [
+            "`cifar10`",
+            "ComDefend, trained to purify (`comdefend-cifar10-purify`)",
+            "90.0",
+            "61.0",
+            "61.0",
+            "11.3",
+        ],
+        ["`cifar10`", "ComDefend, the paper's loss (`comdefend-cifar10`)", "90.0", "30.0", "30.0", "1.0"],
+        ["`cifar10`", "JPEG, quality 50, 4:2:0 (`jpeg-50`)", "90.0", "42.0", "42.0", "2.0"],
+    ]
+
+
+def test_it_says_of_how_many_pictures_of_what(report):
+    text = summary({"cifar10": report, "resnet20": report | {"worst": [], "data": "others"}})
+    assert "`cifar10`: 1,000 test pictures, 500 of them for the adaptive attacker (CIFAR-10)" in text
+    assert "`resnet20`: 1,000 test pictures (others)." in text
+    assert {row[-1] for row in rows(text) if row[0] == "`resnet20`"} == {"–"}
+
+
+def test_the_best_jpeg_is_the_one_that_leaves_most_under_bim(report):
+    report["defences"] = {**report["defences"], "jpeg-30": "JPEG, quality 30", "jpeg-20": "JPEG, quality 20"}
+    report["cells"] += [
+        cell("jpeg-30", "BIM", 8.0, "grey-box", 0.5),
+        cell("jpeg-20", "BIM", 8.0, "adaptive", 0.9),
+        cell("jpeg-20", "BIM", 2.0, "grey-box", 0.9),
+    ]
+    jpegs = [row for row in rows(summary({"cifar10": report})) if "JPEG" in row[1]]
+    assert jpegs == [["`cifar10`", "JPEG, quality 30 (`jpeg-30`)", "–", "–", "50.0", "–"]]
+
+
+def test_reports_have_an_order_and_others_no_lines(report):
+    text = summary({"imagenet": report, "cifar10": report, "resnet20-ingredients": report})
+    names = [row[0] for row in rows(text)[1:]]
+    assert list(dict.fromkeys(names)) == ["`cifar10`", "`imagenet`"]
+
+
+def test_a_defence_has_one_line_where_it_is_both(report):
+    """The codec of the paper's loss may be what the lab takes for photographs."""
+    (line,) = (row for row in rows(summary({"imagenet": report})) if "the paper's loss" in row[1])
+    assert line[:2] == ["`imagenet`", "ComDefend, the paper's loss (`comdefend-cifar10`)"]
+
+
+@pytest.mark.parametrize("images", [20, 500])
+def test_another_number_of_pictures_is_said(report, images):
+    for worst in report["worst"]:
+        if worst["defence"] == "comdefend-cifar10":
+            worst["images"] = images
+    (line,) = (row for row in rows(summary({"cifar10": report})) if "the paper's loss" in row[1])
+    assert line[-1] == ("1.0" if images == 500 else "1.0 (of 20)")
