@@ -57,10 +57,10 @@ def test_the_command_publishes_what_it_measured(place, capsys):
         evaluate("--data-name", "colours", "--images", "5", *SMALL, "--attacks", "BIM,PGD", "--publish") == 0
     )
     folder = place / "runs" / "report-cifar10"
-    files = {"report.json", "report.md", "accuracy.svg", "bits.svg", "dial.svg", "examples.png"}
-    assert {path.name for path in folder.iterdir()} == files | {"journal.jsonl"}
-    assert {path.name for path in (place / "published" / "cifar10").iterdir()} == files
-    for name in files:
+    wanted = {"report.json", "report.md", "accuracy.svg", "bits.svg", "dial.svg", "examples.png"}
+    assert {path.name for path in folder.iterdir()} == wanted | {"journal.jsonl"}
+    assert {path.name for path in (place / "published" / "cifar10").iterdir()} == wanted
+    for name in wanted:
         assert (place / "published" / "cifar10" / name).read_bytes() == (folder / name).read_bytes()
 
     report = json.loads((folder / "report.json").read_text())
