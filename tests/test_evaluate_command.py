@@ -7,7 +7,7 @@ import pytest
 
 from app import places
 from app.cli import build_parser
-from model import defences, pretrained
+from model import defences, files, pretrained
 from model.classifiers import ARCHITECTURES
 from model.data import DataError
 from model.evaluate import Places, command, measure, published
