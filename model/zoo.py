@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from model import checkpoint, imagenet
+from model import imagenet, pretrained
 from model.config import ClassifierConfig
 from model.imagenet import Lite, OnProgress
 
@@ -49,7 +49,7 @@ class Entry:
     @property
     def folder(self) -> Path:
         """Where its weights lie, or would."""
-        return checkpoint.WEIGHTS / self.name
+        return pretrained.built_in_folder(self.name)
 
     @property
     def has_folder(self) -> bool:
@@ -90,7 +90,7 @@ class ClassifierEntry(Entry):
         """
         if self.origin is not None:
             return self.origin.config()
-        return checkpoint.read_config(self.folder, ClassifierConfig)[0]
+        return pretrained.read_config(self.folder, ClassifierConfig)[0]
 
 
 def _lite(name: str, lite: Lite, default_for: Pictures | None = None) -> ClassifierEntry:

@@ -28,7 +28,7 @@ def data(dataset) -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path, tiny_weights):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(AdversarialTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(AdversarialTask, "judge", recipes.adversarial.Descent(2, random_start=True))
 

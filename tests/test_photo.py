@@ -208,7 +208,7 @@ def test_impossible_settings_are_refused(setting, value, message):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(PhotoTask, "floor", lambda self: 0.0)
     out = tmp_path / "out"
@@ -227,7 +227,7 @@ def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, mon
 
 
 def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(recipes.AnswersTask, "floor", lambda self: 0.0)
     out = tmp_path / "answers"

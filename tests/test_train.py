@@ -31,7 +31,7 @@ main = script().main
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
     monkeypatch.setattr(recipes.CodecTask, "settings", recipes.CodecTask.chosen(com="8,12", rec="8,3"))
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
@@ -44,7 +44,7 @@ def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[s
 
 def train_by(clock: Callable[[], float], given: list[str]) -> int:
     """What the command line does, by another clock."""
-    return train.main(cli.build_parser().parse_args(given), "by another clock", files.REPOSITORY, clock)
+    return train.main(cli.build_parser().parse_args(given), "by another clock", files.WORKPLACE, clock)
 
 
 def new_run(
