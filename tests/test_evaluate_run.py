@@ -23,6 +23,8 @@ from model.evaluate.run import Suite, vector, worst_case
 from model.evaluate.systems import System
 from tests.conftest import MARGINS, TINY_CODEC, TINY_LIGHT, record
 
+pytestmark = pytest.mark.slow
+
 QUICK = Preset("tiny", images=8, adaptive_images=4, few_images=2, epsilons=(2.0, MAIN, 16.0), steps=2)
 WHOLE = replace(QUICK, suite=True, queries=9, few_images=4)
 SOME = replace(WHOLE, attacks=("PGD", "MI-FGSM", "APGD", "Square"), epsilons=(MAIN,))

@@ -121,6 +121,7 @@ def test_every_shipped_model_loads_and_the_lines_of_the_readme_run(python, tmp_p
     assert loaded - folders == {"imagenet", "imagenet-lite1", "imagenet-lite2"}
 
 
+@pytest.mark.server
 def test_the_command_serves_the_page(python, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(tmp_path)
