@@ -23,12 +23,12 @@ from app.lab import Lab
 from app.page.text import PAIRS
 from app.scenario import Scenario
 from app.uploads import EXAMPLES
+from model import files
 from model.attacks import ATTACKS
 from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
 from model.evaluate.systems import ready
-from model.files import REPOSITORY
 from model.recipes import PhotoTask
 from model.zoo import CODECS, FAITHFUL
 
@@ -56,8 +56,13 @@ def median_seconds(action: Callable[[], object], repeats: int = 5, clock: Clock 
 
 
 @contextmanager
-def served(device: str) -> Iterator[str]:
-    """The address of a ``python app.py`` in a new process, once its page answers.
+def served(device: str, program: list[str] | None = None, folder: Path | None = None) -> Iterator[str]:
+    """The address of the lab, served by a new process, once its page answers.
+
+    Args:
+        device: to compute on.
+        program: the command without its options, if not the ``python app.py`` of this very code.
+        folder: where to start it. By default not the repository's, since nothing may depend on that.
 
     Raises:
         RuntimeError: it ended, or did not answer in time; with what it printed.
@@ -66,15 +71,16 @@ def served(device: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, str(REPOSITORY / "app.py"), "--device", device]
+    if program is None:
+        script = [str(files.REPOSITORY / "app.py")] if files.IN_CLONE else ["-P", "-m", "app.cli"]
+        program = [sys.executable, *script]
+    command = [*program, "--device", device]
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     start = time.perf_counter()
-    # Not from the repository's folder: nothing of it may depend on where it is started.
+    folder = folder or Path(tempfile.gettempdir())
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, cwd=tempfile.gettempdir()
-        ) as process,
+        subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder) as process,
     ):
         try:
             while not _answers(address):

@@ -1,8 +1,9 @@
-"""The ComDefend lab: ``python app.py`` serves the page, ``--train`` refreshes the weights."""
+"""The ComDefend lab: without options it serves the page; ``--train`` refreshes the weights."""
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,9 +53,10 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = build_parser()
     args = parser.parse_args(argv)
-    command = shlex.join(["python", "app.py", *argv])
+    program = ["comdefend-lab"] if Path(sys.argv[0]).stem == "comdefend-lab" else ["python", "app.py"]
+    command = shlex.join([*program, *argv])
     if args.train:
-        return train.main(args, command, files.REPOSITORY)
+        return train.main(args, command, files.WORKPLACE)
     if given := train.given_settings(args):
         parser.error(f"{train.option(next(iter(given)))} is a setting of a recipe: name one with --train")
     if args.evaluate:
@@ -112,3 +114,7 @@ def serve(args: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+if __name__ == "__main__":  # python -m app.cli, where there is no app.py beside the package
+    sys.exit(main())

@@ -54,7 +54,8 @@ class Classifier(Pretrained, library_name="comdefend", license="mit"):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (B,classes), of RGB pictures, shape (B,3,H,W), range [0,1]."""
-        return self.net((x - self.mean) / self.std)
+        logits: Tensor = self.net((x - self.mean) / self.std)
+        return logits
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the last layer sees of pictures, shape (B,F), and the logits, shape (B,classes).
@@ -92,7 +93,8 @@ class DefendedClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (B,classes), of RGB pictures, shape (B,3,H,W), range [0,1]."""
-        return self.classifier(self.codec(x))
+        logits: Tensor = self.classifier(self.codec(x))
+        return logits
 
 
 def load_classifier(

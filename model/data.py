@@ -189,7 +189,7 @@ def _load_cifar10(split: Split) -> ImageSet:
     from torchvision.datasets import CIFAR10
 
     try:
-        dataset = CIFAR10(str(files.REPOSITORY / "data"), train=split == "train", download=True)
+        dataset = CIFAR10(str(files.WORKPLACE / "data"), train=split == "train", download=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"CIFAR-10 could not be downloaded ({error}); name a folder with --data") from error
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()  # (N,3,32,32)

@@ -100,7 +100,8 @@ class Codec(Defence):
 
     def forward(self, x: Tensor) -> Tensor:
         gradient: Surrogate = self.gradient  # type: ignore[assignment]
-        return self.codec(x, gradient, self.planes)
+        reconstruction: Tensor = self.codec(x, gradient, self.planes)
+        return reconstruction
 
     def code(self, x: Tensor) -> Tensor:
         """The binary code of the planes that are kept, shape (B,K,H,W), uint8."""

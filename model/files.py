@@ -11,7 +11,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-"""The folder that ``model/`` is in, and ``weights/``, ``data/`` and ``runs/`` beside it."""
+"""The folder that ``model/``, ``app/`` and ``weights/`` are in: of a clone, or of an installation."""
+IN_CLONE = (REPOSITORY / "app.py").is_file()
+WORKPLACE = REPOSITORY if IN_CLONE else Path()
+"""Where ``data/`` and ``runs/`` are, and new weights go: the clone, else the current folder, since nothing is
+to be written into an installation."""
 
 
 class WeightsError(RuntimeError):

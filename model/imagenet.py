@@ -117,7 +117,8 @@ def resnet50(classes: int = 1000) -> nn.Module:
     """torchvision's ResNet-50 (He et al. 2016), untrained: 25.6 million parameters for 1,000 classes."""
     from torchvision.models import resnet50
 
-    return resnet50(num_classes=classes)
+    net: nn.Module = resnet50(num_classes=classes)
+    return net
 
 
 def resnet50_tensors(on_progress: OnProgress | None = None) -> dict[str, Tensor]:
@@ -129,7 +130,8 @@ def resnet50_tensors(on_progress: OnProgress | None = None) -> dict[str, Tensor]
     from torchvision.models import ResNet50_Weights
 
     path = fetch(ResNet50_Weights.IMAGENET1K_V2.url, on_progress)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return tensors
 
 
 def fetch(url: str, on_progress: OnProgress | None = None) -> Path:

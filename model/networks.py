@@ -24,7 +24,8 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        change: Tensor = self.body(x)
+        return x + change
 
 
 def resnet9(classes: int) -> nn.Sequential:
@@ -67,7 +68,8 @@ class PreactBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         activated = torch.relu(self.norm1(x))
         same = x if self.shortcut is None else self.shortcut(activated)
-        return same + self.conv2(torch.relu(self.norm2(self.conv1(activated))))
+        change: Tensor = self.conv2(torch.relu(self.norm2(self.conv1(activated))))
+        return same + change
 
 
 def preact_resnet(classes: int, stem: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:

@@ -52,7 +52,8 @@ def soft_code(logits: Tensor, width: float, surrogate: Surrogate = "gaussian") -
     - ``identity``: logits (BPDA with the identity; Athalye et al. 2018).
     """
     if surrogate == "gaussian":
-        return torch.special.ndtr(logits / width)
+        code: Tensor = torch.special.ndtr(logits / width)
+        return code
     if surrogate == "sigmoid":
         return torch.sigmoid(logits)
     if surrogate == "identity":

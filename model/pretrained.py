@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from model import files
 from model.config import Config
 from model.files import (
     REPOSITORY,
@@ -31,21 +32,30 @@ from model.files import (
 )
 
 WEIGHTS = REPOSITORY / "weights"
-"""Where the folders are that a bare name means. It is asked for here, when it is wanted."""
+"""Where the folders of the built-in models are. It is asked for here, when it is wanted."""
 CONFIG_FILE = "config.json"
 TENSORS_FILE = "model.safetensors"
 
 
+def built_in_folder(name: str) -> Path:
+    """Where the weights of a built-in model lie, or would.
+
+    Outside of a clone, those that were trained in the current folder go before those that were installed.
+    """
+    own = files.WORKPLACE / "weights" / name
+    return own if not files.IN_CLONE and own.is_dir() else WEIGHTS / name
+
+
 def _repair(folder: Path) -> str | None:
     """The command that restores a folder of weights, if it is one of the repository's."""
-    return f"git checkout -- weights/{folder.name}" if folder.parent == WEIGHTS else None
+    return f"git checkout -- weights/{folder.name}" if files.IN_CLONE and folder.parent == WEIGHTS else None
 
 
 def find_folder(name_or_path: str | Path) -> Path | None:
     """The local folder that a name means; None where it can only be a Hub id ("owner/name").
 
-    ``weights/NAME`` and the bare ``NAME`` of a built-in model mean the repository's folder,
-    whatever the current directory is.
+    ``weights/NAME`` and the bare ``NAME`` of a built-in model mean :func:`built_in_folder`; in a clone,
+    that is the same one whatever the current directory is.
 
     Raises:
         WeightsError: it names a local folder that does not exist.
@@ -53,8 +63,10 @@ def find_folder(name_or_path: str | Path) -> Path | None:
     text = str(name_or_path)
     path = Path(name_or_path)
     relative = path.relative_to("weights") if path.parts[:1] == ("weights",) else path
-    if not path.is_absolute() and (WEIGHTS / relative).is_dir() and len(relative.parts) == 1:
-        return WEIGHTS / relative
+    if not path.is_absolute() and len(relative.parts) == 1:
+        built_in = built_in_folder(str(relative))
+        if built_in.is_dir():
+            return built_in
     if path.is_dir():
         return path
     looks_local = isinstance(name_or_path, Path) or text.startswith((".", "/", "~", "weights"))

@@ -49,7 +49,7 @@ class Entry:
     @property
     def folder(self) -> Path:
         """Where its weights lie, or would."""
-        return pretrained.WEIGHTS / self.name
+        return pretrained.built_in_folder(self.name)
 
     @property
     def has_folder(self) -> bool:

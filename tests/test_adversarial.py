@@ -28,7 +28,7 @@ def data(dataset) -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path, tiny_weights):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(AdversarialTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(AdversarialTask, "judge", recipes.adversarial.Descent(2, random_start=True))
 
@@ -158,6 +158,7 @@ def test_the_record_names_no_architecture_that_had_no_say():
     assert AdversarialTask.chosen().arch == "preact-resnet18"
 
 
+@pytest.mark.slow
 def test_a_start_must_know_the_classes_and_a_network_must_tell_its_features(data):
     with pytest.raises(SettingError, match="other classes"):
         RobustTask(ImageSet(data.images, data.labels, ("a", "b")))
@@ -182,6 +183,7 @@ def test_the_figures_are_those_of_an_adaptive_attacker(data):
     assert figures["robust_accuracy_low"] < figures["robust_accuracy"] < figures["robust_accuracy_high"]
 
 
+@pytest.mark.slow
 def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
     out = tmp_path / "pair"
     assert main(options(dataset, out, "--epochs", "2")) == 0
@@ -210,6 +212,7 @@ def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_
     assert (tmp_path / "runs" / "comdefend-cifar10-robust" / "checkpoint.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, monkeypatch):
     """Held-out scores of 0.6, 0.9, 0.7, ...: the second epoch's averaged weights are the result."""
     scores, scored, now = iter((0.6, 0.9, 0.7, 0.8)), [], 0.0
@@ -245,6 +248,7 @@ def test_the_best_epoch_is_kept_and_survives_an_interruption(dataset, tmp_path, 
     assert not torch.equal(kept["net.0.weight"], scored[3]["net.0.weight"])
 
 
+@pytest.mark.slow
 def test_pictures_that_are_held_out_are_not_trained_on(dataset, tmp_path, monkeypatch):
     trained = []
     step = loop.train_step

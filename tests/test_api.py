@@ -20,6 +20,8 @@ from model.ops import unpack, unpack_code
 from tests.conftest import PHOTOGRAPH
 from tests.test_images import bomb
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def client(server) -> Client:

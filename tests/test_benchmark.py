@@ -56,12 +56,14 @@ def test_the_table_has_every_row(monkeypatch, capsys):
         assert part in printed
 
 
+@pytest.mark.server
 def test_what_needs_no_model_is_timed_on_a_page_with_a_run(server):
     seconds = benchmark.interaction_seconds(server, clock=each_takes(0.5))
     actions = ("choosing a picture", "choosing an attack", "comparing two other pictures")
     assert seconds == dict.fromkeys(actions, 0.5)
 
 
+@pytest.mark.processes
 def test_a_page_that_does_not_start_says_why():
     with (
         pytest.raises(RuntimeError, match="the device 'nonsense' cannot be used"),

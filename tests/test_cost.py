@@ -31,6 +31,7 @@ BOTH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("measured", "more"), [(BOTH, []), ({"alone": BOTH["small codec"]}, ["--compile"])])
 def test_the_command_prints_a_table_and_where_the_time_goes(
     monkeypatch, capsys, tiny_weights, measured, more

@@ -19,6 +19,8 @@ from app.images import SENTENCES, ImageError, open_picture
 from tests.conftest import ROOT
 from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
 
+pytestmark = pytest.mark.processes
+
 PATIENCE_S = 60
 """How long a limit of a few seconds may take to come into force, where others use the machine, too."""
 

@@ -180,6 +180,7 @@ def measured(systems: list[System], data: ImageSet, preset: Preset) -> tuple[lis
     return journal.records, scopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", [Steps, Threshold])
 def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted):
     masked = System("masked", ready(planted()), systems[0].classifier, "colours", False)
@@ -190,6 +191,7 @@ def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted)
     assert found[LARGEST].passed is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["comdefend-tiny", "bits-5", "noise-8"])
 def test_an_honest_defence_passes(systems, coloured, name):
     chosen = [system for system in systems if system.name in ("none", name)]

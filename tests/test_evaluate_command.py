@@ -49,6 +49,7 @@ def evaluate(*options: str) -> int:
     return script().main(["--evaluate", "--device", "cpu", *options])
 
 
+@pytest.mark.slow
 def test_the_command_publishes_what_it_measured(place, capsys):
     old = place / "published" / "cifar10" / "old.svg"
     old.parent.mkdir(parents=True)
@@ -123,6 +124,7 @@ def without_time(report: dict) -> dict:
     return report | {"cells": cells, "minutes": None, "command": None}
 
 
+@pytest.mark.slow
 def test_a_budget_leaves_parts_undone_and_the_same_command_goes_on(place, drawn, capsys):
     folder = place / "runs" / "report-cifar10"
     assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
@@ -162,6 +164,7 @@ def test_other_weights_of_the_same_name_are_another_evaluation(place, drawn, cap
     assert "holds another evaluation" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured(place, drawn, monkeypatch, capsys):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -248,6 +251,7 @@ def test_a_plugin_that_is_no_python_file_is_refused(tmp_path, name):
         command.run_plugin(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_without_a_suite_of_names_every_defence_is_measured(place, drawn):
     assert evaluate("--attacks", "FGSM", "--epsilons", "8", "--images", "3") == 0
     report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())

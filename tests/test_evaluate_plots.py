@@ -123,6 +123,7 @@ def test_the_dial_has_a_panel_a_codec_and_a_line_an_attack(report):
     assert save(figure)
 
 
+@pytest.mark.slow
 def test_many_dials_stand_in_rows_of_three(report):
     many = [{**d, "defence": f"codec {i}"} for i in range(5) for d in report["dial"]]
     figure = plots.dial(report | {"dial": many})

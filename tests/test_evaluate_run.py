@@ -30,6 +30,8 @@ from model.evaluate.systems import System
 from tests.conftest import MARGINS, TINY_CODEC, TINY_LIGHT
 from tests.evaluations import DEFENCES, QUICK, SOME, WHOLE, Evaluation, Tilted, weak_autoattack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def quick_autoattack(monkeypatch):

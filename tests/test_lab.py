@@ -295,6 +295,7 @@ def _no_connection(*_: object, **__: object) -> None:
     raise urllib.error.URLError("no route to host")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FGSM", "DeepFool"])
 def test_a_photograph_of_a_thousand_classes(photograph, name):
     """DeepFool goes backwards once for each class that it is shown: ten, not a thousand."""

@@ -21,6 +21,8 @@ from model import ComDefend
 from model.evaluate import published
 from model.ops import unpack_code
 
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "app" / "examples"
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 ARTIFACTS = Path(__file__).resolve().parent.parent / "test-artifacts"

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT
 
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
 SMALL = {
     "codec": ["--com", "8,12", "--rec", "8,3"],
     "classifier": ["--arch", "preact-resnet20"],

@@ -206,9 +206,10 @@ def test_impossible_settings_are_refused(setting, value, message):
         PhotoTask.chosen(**{setting: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(PhotoTask, "floor", lambda self: 0.0)
     out = tmp_path / "out"
@@ -226,8 +227,9 @@ def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, mon
     assert f"Command: `python app.py --train photo --data {options[3]}" in card
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(PhotoTask, "stored", 48)
     monkeypatch.setattr(recipes.AnswersTask, "floor", lambda self: 0.0)
     out = tmp_path / "answers"
@@ -265,6 +267,7 @@ def test_more_and_more_bits_are_hard(data, monkeypatch):
     assert seen == [0, 0.25, 1, 1]
 
 
+@pytest.mark.slow
 def test_it_learns(data):
     """The squared error falls: the light shape's gradient passes the threshold."""
     train, _ = data
@@ -305,6 +308,7 @@ def test_training_computes_in_what_the_processor_is_fast_in(
     assert device.training_precision(torch.device("cuda")) == "bfloat16"
 
 
+@pytest.mark.slow
 def test_a_convolution_is_timed_without_touching_random_numbers():
     state = torch.random.get_rng_state()
     assert 0 < device.convolution_seconds(torch.float32, 1) < 60

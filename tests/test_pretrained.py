@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model import ComDefend, pretrained
+from model import ComDefend, files, pretrained
 from model.classifiers import Classifier
 from model.files import WeightsError
 
@@ -104,6 +104,19 @@ def test_built_in_weights_are_found_from_anywhere(monkeypatch, tmp_path):
     wanted = pretrained.WEIGHTS / "comdefend-cifar10"
     assert pretrained.find_folder("weights/comdefend-cifar10") == wanted
     assert pretrained.find_folder("comdefend-cifar10") == wanted
+
+
+def test_outside_of_a_clone_own_weights_go_before_those_that_were_installed(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "IN_CLONE", False)
+    monkeypatch.setattr(files, "WORKPLACE", Path())
+    monkeypatch.chdir(tmp_path)
+    installed = pretrained.WEIGHTS / "comdefend-cifar10"
+    assert pretrained.find_folder("comdefend-cifar10") == installed
+    own = Path("weights", "comdefend-cifar10")
+    own.mkdir(parents=True)
+    assert pretrained.find_folder("comdefend-cifar10") == own
+    assert pretrained.find_folder("weights/comdefend-cifar10") == own
+    assert pretrained.find_folder(installed) == installed
 
 
 @pytest.mark.parametrize(

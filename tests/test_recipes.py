@@ -459,6 +459,7 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
         ClassifierTask.chosen(arch="efficientnet-lite0")
 
 
+@pytest.mark.slow
 def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data, tmp_path):
     chosen = ClassifierTask.chosen(arch="resnet50")
     assert (chosen.cutmix, chosen.decay) == (0.5, 0.999)

@@ -27,6 +27,8 @@ from tests.audited import PLANT
 from tests.conftest import ROOT
 from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
 
+pytestmark = pytest.mark.server
+
 META = {"_type": "gradio.FileData"}
 AT_ONCE_S = 10
 """How long "at once" may take here, where others use the machine, too."""

@@ -31,7 +31,7 @@ main = script().main
 def small(monkeypatch, tmp_path):
     """Small networks, and runs kept in a folder of the test."""
     monkeypatch.setattr(recipes.CodecTask, "settings", recipes.CodecTask.chosen(com="8,12", rec="8,3"))
-    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 5.0)
     monkeypatch.setattr(recipes.ClassifierTask, "floor", lambda self: 0.0)
     monkeypatch.setattr(recipes.PurifyTask, "floor", lambda self: 0.0)
@@ -44,7 +44,7 @@ def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[s
 
 def train_by(clock: Callable[[], float], given: list[str]) -> int:
     """What the command line does, by another clock."""
-    return train.main(cli.build_parser().parse_args(given), "by another clock", files.REPOSITORY, clock)
+    return train.main(cli.build_parser().parse_args(given), "by another clock", files.WORKPLACE, clock)
 
 
 def new_run(
@@ -85,6 +85,7 @@ def test_training_leaves_a_complete_folder(dataset, tmp_path, what, kind):
     assert record["recipe"]["data"] == "two colours"
 
 
+@pytest.mark.slow
 def test_train_alone_means_the_codec(dataset, tmp_path):
     out = tmp_path / "c"
     found = ["--train", "--data", str(dataset), "--out", str(out), "--epochs", "1", "--device", "cpu"]
@@ -92,6 +93,7 @@ def test_train_alone_means_the_codec(dataset, tmp_path):
     ComDefend.from_pretrained(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["codec", "classifier"])
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, monkeypatch, what):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
@@ -120,6 +122,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(dataset, tmp_path, mon
     assert [row["step"] for row in histories[0]] == [row["step"] for row in histories[1]]
 
 
+@pytest.mark.slow
 def test_a_run_has_settings_and_a_resumed_run_keeps_them(dataset, tmp_path, tiny_weights, capsys):
     out = tmp_path / "p"
     chosen = ("--dropout", "0.1", "--guide", "0.5")
@@ -150,6 +153,7 @@ def test_arch_is_for_classifiers_and_names_one_that_is_trained_here(dataset, tmp
     assert "'purify' has no setting 'arch'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, tmp_path, tiny_weights):
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(options(dataset, first, "--epochs", "1", "--dropout", "0.1", what="purify")) == 0
@@ -168,6 +172,7 @@ def test_the_record_and_the_card_name_the_settings_and_the_runs_before(dataset, 
     ComDefend.from_pretrained(second)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_remembers_the_run_before_when_it_has_taken_its_place(dataset, tmp_path, tiny_weights):
     out = tmp_path / "p"
     record = out / "history.json"
@@ -179,6 +184,7 @@ def test_a_resumed_run_remembers_the_run_before_when_it_has_taken_its_place(data
     assert json.loads(record.read_text())["before"] == first
 
 
+@pytest.mark.slow
 def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_weights):
     out = tmp_path / "tuned"
     assert main(options(dataset, out, "--epochs", "1", what="classifier-on-reconstructions")) == 0
@@ -187,6 +193,7 @@ def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_we
     assert Classifier.from_pretrained(out).config.arch == "tiny"
 
 
+@pytest.mark.slow
 def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     # The clock is looked at when the run begins, when it is made, and after each step.
@@ -201,6 +208,7 @@ def test_stop_after_saves_and_changes_no_schedule(dataset, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_weights_may_go_to_the_folder_of_the_run_itself(dataset, tmp_path, capsys):
     out = tmp_path / "runs" / "c"
     assert train_by(ticking(60), options(dataset, out, "--epochs", "30", "--stop-after", "1")) == 0
@@ -209,6 +217,7 @@ def test_weights_may_go_to_the_folder_of_the_run_itself(dataset, tmp_path, capsy
     ComDefend.from_pretrained(out)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     main(options(dataset, out, "--epochs", "2"))
@@ -218,6 +227,7 @@ def test_a_resumed_run_keeps_its_schedule(dataset, tmp_path, capsys):
     assert "'codec', not of 'classifier'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, monkeypatch):
     out = tmp_path / "c"
     assert train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1")) == 0
@@ -230,6 +240,7 @@ def test_a_run_of_another_version_is_one_sentence(dataset, tmp_path, capsys, mon
     )
 
 
+@pytest.mark.slow
 def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     out = tmp_path / "c"
     assert train_by(ticking(1), options(dataset, out, "--max-minutes", "2", "--stop-after", "1")) == 0
@@ -246,6 +257,7 @@ def test_max_minutes_fixes_the_steps_once(dataset, tmp_path, monkeypatch):
     assert record["steps"] == state["total_steps"]
 
 
+@pytest.mark.slow
 def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
     """With a clock of our own: steps of 10 ms at 16 pixels and 40 ms at 32, a test of 1 s."""
     now = 0.0
@@ -272,6 +284,7 @@ def test_planning_counts_all_that_a_run_costs(dataset, monkeypatch):
     assert found == pytest.approx(wanted, abs=1)
 
 
+@pytest.mark.slow
 def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
     timed, plain = tmp_path / "timed", tmp_path / "plain"
     assert train_by(ticking(1), options(dataset, timed, "--max-minutes", "2")) == 0
@@ -281,6 +294,7 @@ def test_planning_leaves_the_run_as_it_was(dataset, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_better_old_weights_are_kept_unless_forced(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     main(options(dataset, out, "--epochs", "8"))
@@ -293,6 +307,7 @@ def test_better_old_weights_are_kept_unless_forced(dataset, tmp_path, capsys):
     ComDefend.from_pretrained(out)
 
 
+@pytest.mark.slow
 def test_a_run_that_got_nowhere_is_not_installed(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(recipes.CodecTask, "floor", lambda self: 99.0)
     out = tmp_path / "c"
@@ -301,6 +316,7 @@ def test_a_run_that_got_nowhere_is_not_installed(dataset, tmp_path, monkeypatch,
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_diverged_run_says_so_and_keeps_the_old_weights(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     main(options(dataset, out, "--epochs", "1"))
@@ -310,6 +326,7 @@ def test_a_diverged_run_says_so_and_keeps_the_old_weights(dataset, tmp_path, cap
     assert (out / "model.safetensors").read_bytes() == good
 
 
+@pytest.mark.slow
 def test_damaged_old_weights_are_replaced(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     main(options(dataset, out, "--epochs", "1"))
@@ -319,6 +336,7 @@ def test_damaged_old_weights_are_replaced(dataset, tmp_path, capsys):
     ComDefend.from_pretrained(out)
 
 
+@pytest.mark.slow
 def test_an_empty_folder_holds_no_damaged_weights(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     out.mkdir()
@@ -336,6 +354,7 @@ def test_what_cannot_be_done_is_one_sentence(dataset, tmp_path, capsys, more, me
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_with_its_own_data_and_folder(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     train_by(ticking(60), options(dataset, out, "--epochs", "500", "--stop-after", "1"))
@@ -357,12 +376,14 @@ def test_a_folder_that_is_no_models_is_never_replaced(dataset, tmp_path, capsys)
     assert (out / "letter.txt").read_text() == "dear"
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(dataset, tmp_path):
     out = tmp_path / "c"
     assert main(options(dataset, out, "--epochs", "1", "--precision", "bfloat16")) == 0
     assert all(t.dtype == torch.float32 for t in load_file(out / "model.safetensors").values())
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_never_saved(dataset, tmp_path, monkeypatch, capsys):
     step = loop.train_step
 
@@ -408,6 +429,7 @@ def test_every_epoch_sees_every_picture_once():
     assert Batches(count=3, size=10, seed=0).order(0).shape == (1, 3)
 
 
+@pytest.mark.processes
 def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
     code = (
         "import sys; sys.modules |= dict.fromkeys(['gradio', 'torchattacks', 'matplotlib']); "
@@ -416,6 +438,7 @@ def test_training_needs_neither_gradio_nor_torchattacks_nor_matplotlib():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_the_moving_average_follows_the_steps(dataset, tiny_weights):
     """By a twentieth of the way, 50 / 1000 steps, from where training began."""
     data = load_split(dataset, "train")
@@ -472,6 +495,7 @@ def test_batches_that_do_not_come_out_even_are_one_sentence(dataset, tmp_path, c
     assert "a batch of 32 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compiled_training_learns_the_same(dataset, tmp_path, monkeypatch):
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
     assert main(options(dataset, plain, "--epochs", "1")) == 0

@@ -72,7 +72,8 @@ class Adapter:
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints its mode
                     runner.set_mode_targeted_by_function(lambda inputs, labels: aim)
             # FAB reshapes gradients in ways that only pictures of the usual order in memory allow.
-            return runner(x.contiguous(), labels).detach()
+            found: Tensor = runner(x.contiguous(), labels)
+            return found.detach()
 
         if self.carlini_wagner and target is not None:
             return once(CarliniWagnerView(model, target), x, torch.zeros_like(labels), 1)
@@ -106,7 +107,7 @@ class CarliniWagnerView(nn.Module):
         self.target = target
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.model(x)  # (B,classes)
+        logits: Tensor = self.model(x)  # (B,classes)
         if self.target is not None:
             aim = logits[:, self.target]
             others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
@@ -123,13 +124,14 @@ class ChosenClasses(nn.Module):
         self.classes = classes
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)[:, self.classes]  # (B,K)
+        logits: Tensor = self.model(x)  # (B,classes)
+        return logits[:, self.classes]  # (B,K)
 
 
 def _best_classes(model: nn.Module, x: Tensor, labels: Tensor, count: int) -> Tensor:
     """Each picture's label, then its most probable other classes, shape (B,count) at most."""
     with torch.no_grad():
-        logits = model(x).scatter(1, labels[:, None], math.inf)  # (B,classes)
+        logits: Tensor = model(x).scatter(1, labels[:, None], math.inf)  # (B,classes)
     return logits.topk(min(count, logits.shape[1]), dim=1).indices
 
 
@@ -166,7 +168,8 @@ def _auto_attack_rand(model: nn.Module, epsilon: float, steps: int, seed: int) -
 
 def _count_classes(model: nn.Module) -> int:
     with torch.no_grad():
-        return model(torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device)).shape[1]
+        logits: Tensor = model(torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device))
+    return logits.shape[1]
 
 
 def _apgd(loss: str) -> Adapter:

@@ -38,7 +38,7 @@ def round_and_still_fool(
     """
 
     def fools(x: Tensor) -> Tensor:
-        answers = model(x).argmax(1)
+        answers: Tensor = model(x).argmax(1)
         return answers != labels if target is None else answers == target
 
     rounded = round_to_8_bits(found)

@@ -179,4 +179,5 @@ class ReconstructionsTask(ClassifierTask):
 
     def shown(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.codec.to(x.device)(x).float()
+            reconstruction: Tensor = self.codec.to(x.device)(x)
+        return reconstruction.float()

@@ -177,4 +177,5 @@ class PhotoTask(LightTask):
 
 def lengths(x: Tensor) -> Tensor:
     """Euclidean length of each picture of a batch, shape (B,1,1,1)."""
-    return x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    found: Tensor = x.flatten(1).norm(dim=1)  # (B)
+    return found.view(-1, 1, 1, 1)

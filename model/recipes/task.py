@@ -133,7 +133,8 @@ class Task(ABC, Generic[S]):
 
     def infer(self, x: Tensor) -> Tensor:
         """What the model makes of pictures, (B,3,H,W) in [0,1], by the way that :meth:`compile` fuses."""
-        return self.model(x)
+        made: Tensor = self.model(x)
+        return made
 
     def compile(self) -> None:
         """Fuse the model's kernels, in place; what is saved stays what it is."""

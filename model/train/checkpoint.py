@@ -37,9 +37,10 @@ def read_run_state(path: Path) -> dict[str, Any]:
     """The ``state`` of a run saved by :func:`save_run`."""
     _, metadata = read_tensors(path)
     try:
-        return json.loads(metadata["state"])
+        state: dict[str, Any] = json.loads(metadata["state"])
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} is damaged: it holds no state of a run") from error
+    return state
 
 
 def load_run(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:

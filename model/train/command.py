@@ -169,7 +169,7 @@ def _told(steps: int) -> int:
     """The number that the leading process has, in all processes."""
     from accelerate.utils import broadcast_object_list
 
-    (number,) = broadcast_object_list([steps])
+    number: int = broadcast_object_list([steps])[0]
     return number
 
 

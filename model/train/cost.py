@@ -122,7 +122,7 @@ class Operations(TorchDispatchMode):
     gradient of the picture alone, as an attack wants it.
     """
 
-    total = 0
+    total: int = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -135,7 +135,8 @@ class Operations(TorchDispatchMode):
 
 def counted(action: Callable[[], object]) -> int:
     """Floating-point operations of an action."""
-    with torch.compiler.set_stance("force_eager"), Operations() as operations:
+    operations = Operations()  # type: ignore[no-untyped-call]  # torch's own, without annotations
+    with torch.compiler.set_stance("force_eager"), operations:
         action()
     return operations.total
 

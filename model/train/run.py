@@ -118,7 +118,7 @@ class Run:
     @property
     def leads(self) -> bool:
         """Whether this is the process that measures, saves and speaks."""
-        return self.accelerator.is_main_process
+        return bool(self.accelerator.is_main_process)
 
     @property
     def elapsed(self) -> float:
