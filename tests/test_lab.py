@@ -323,7 +323,7 @@ def test_scenarios_lists_what_run_accepts(lab):
     assert choices["attacks"]["DeepFool"]["epsilon"] is None
     assert choices["attacks"]["FGSM"]["steps"] is None
     assert choices["attacks"]["PGD"]["steps"]["max"] == 200
-    assert choices["planes"]["max"] == {"comdefend-cifar10": 12, "comdefend-cifar10-purify": 12}
+    assert choices["planes"]["max"] == dict.fromkeys(CODECS, 12)
     assert choices["threat_models"] == list(THREAT_MODELS)
     assert list(choices["classifiers"]) == list(CLASSIFIERS)
     assert len(choices["classifiers"]["imagenet-resnet50"]) == 1000  # known without a download

@@ -136,7 +136,7 @@ def test_a_guide_pulls_towards_what_it_sees_of_the_clean_picture(data):
 def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypatch):
     seen = []
     monkeypatch.setattr(PhotoTask, "stages", (recipes.Stage(0.5, 16, crops=3), recipes.Stage(0.5, 40)))
-    monkeypatch.setattr(PhotoTask, "disturbed", lambda self, x, generator: seen.append(tuple(x.shape)) or x)
+    monkeypatch.setattr(PhotoTask, "disturbed", lambda self, x, *_: seen.append(tuple(x.shape)) or x)
     for progress in (0.1, 0.9):
         steps(data[0], progress)
     assert seen == [(12, 3, 16, 16), (4, 3, 40, 40)]
@@ -148,6 +148,14 @@ def test_noise_is_never_weaker_than_asked(data):
     strengths = (task.disturbed(x, torch.Generator().manual_seed(0)) - x).std((1, 2, 3))
     assert strengths.min() > 0.09
     assert 0.19 < strengths.max() < 0.22
+
+
+def test_at_the_end_clean_pictures_are_seen_too(data):
+    _, task = steps(data[0], 0.0, weakest=0.1, strongest=0.2)
+    x = torch.full((200, 3, 16, 16), 0.5)
+    strengths = (task.disturbed(x, torch.Generator().manual_seed(0), task.calmer) - x).std((1, 2, 3))
+    assert strengths.min() < 0.01
+    assert strengths.max() > 0.18
 
 
 def test_at_least_an_eighth_of_the_planes_is_kept(data):

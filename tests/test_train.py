@@ -39,7 +39,7 @@ def small(monkeypatch, tmp_path):
 
 def options(dataset: Path, out: Path, *more: str, what: str = "codec") -> list[str]:
     return ["--train", what, "--data", str(dataset), "--out", str(out), "--batch-size", "8",
-            "--device", "cpu", *more]  # fmt: skip
+            "--device", "cpu", "--precision", "float32", *more]  # fmt: skip
 
 
 def train_by(clock: Callable[[], float], given: list[str]) -> int:

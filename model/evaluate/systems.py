@@ -107,7 +107,7 @@ class System:
 
 def classifier_hash(name: str, classifier: Classifier) -> str:
     """SHA-256 of a classifier's file under ``weights/``, else of its tensors."""
-    file = pretrained.WEIGHTS / name / TENSORS_FILE
+    file = pretrained.built_in_folder(name) / TENSORS_FILE
     return file_hash(file) if file.is_file() else tensors_hash(classifier)
 
 

@@ -68,6 +68,9 @@ class LightTask(AnyCodecTask[LightSettings]):
     """From which part of the run on all bits are hard."""
     grown: ClassVar[float] = 0.45
     """From which part of the run on the guides pull with all their weight."""
+    calmer: ClassVar[float] = 0.84
+    """From which part of the run on the noise may be weaker than ``weakest``, down to none: a guided codec
+    that has only ever seen noise takes a clean picture for a strange one."""
     settings = LightSettings()
 
     def __init__(self, data: ImageSet, settings: LightSettings | None = None) -> None:
@@ -78,9 +81,10 @@ class LightTask(AnyCodecTask[LightSettings]):
     def floor(self) -> float:
         return 0.3
 
-    def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def disturbed(self, x: Tensor, generator: torch.Generator, progress: float = 0.0) -> Tensor:
         """Pictures under white noise of a random strength, (B,3,H,W) in [0,1]."""
-        return noisy(x, self.settings.weakest, self.settings.strongest, generator).clamp(0, 1)
+        weakest = 0.0 if progress >= self.calmer else self.settings.weakest
+        return noisy(x, weakest, self.settings.strongest, generator).clamp(0, 1)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, at least an eighth, shape (count,), int64."""
@@ -97,7 +101,7 @@ class LightTask(AnyCodecTask[LightSettings]):
         size = min(stage.size, images.shape[-1])
         x = to_float(random_crops(images.repeat_interleave(stage.crops, 0), size, generator, self.padding))
         x_hat = self.model.hardening_forward(
-            self.disturbed(x, generator),
+            self.disturbed(x, generator, progress),
             min(1.0, progress / self.hardened),
             self.planes(len(x), generator),
             generator,
