@@ -44,7 +44,7 @@ BEGINNINGS = {
 }
 """How the files of each format begin; WebP's are told apart by :func:`kind`."""
 MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
-"""Of a segment of a JPEG; the others are bytes of a scan, or have nothing behind them."""
+"""What begins a segment of a JPEG; other marks are bytes of a scan, or have nothing behind them."""
 START_OF_SCAN, END_OF_PICTURE = b"\xda", b"\xd9"
 STRIP_PIXELS = 1_000_000
 """Pixels are made RGB so many at a time: of numbers of 64 bits, a large picture would take gigabytes."""

@@ -35,7 +35,7 @@ except ImportError:  # Windows
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 4
 MAX_SCANS = 100
-"""Of a progressive JPEG, which is gone through once for each; cameras and programs make about ten."""
+"""The most a progressive JPEG may have: it is gone through once for each. Cameras make about ten."""
 MAX_SECONDS = 2.5
 """For one picture. The answer has to be there after three, with the way there and back."""
 MAX_MEMORY = 512 * 1024**2
@@ -45,8 +45,8 @@ MAX_WAITING = 8
 """So many wait for their turn, and no more: each holds a thread of the server."""
 MAX_WAIT_SECONDS = 15
 PIPE_BYTES = 1024**2
-"""Of the pipes, where that can be chosen. Each time one is full or empty, the other side has to get the
-processor, which takes a while where others want it: of 64 kB each, a large picture took two seconds so."""
+"""How much the pipes hold, where that can be chosen. Each time one is full or empty, the other side must get
+the processor, which takes a while where others want it: with 64 kB, a large picture took two seconds."""
 START_SECONDS = 30
 """How long a process may take to start, on a machine that has much else to do."""
 SCRIPT = [str(Path(__file__).with_name("decoder.py"))]
@@ -231,5 +231,5 @@ def _size(value: Any) -> tuple[int, int]:
 
 
 decoders = Decoders()
-"""Of this server; without any process before the first picture."""
+"""Those of this server. They start no process before the first picture."""
 atexit.register(decoders.close)

@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_SUFFIXES = {".jpg", ".png"}
 MAX_MEGABYTES = 20
 MAX_BYTES = MAX_MEGABYTES * 1024**2
-"""Of a file, however it comes."""
+"""The largest file, however it comes."""
 REFUSAL = (
     "Only pictures that were uploaded here, and the examples, can be used; this is neither, "
     "or it is no longer kept: upload it again."
@@ -151,7 +151,7 @@ def _opened(name: str) -> int:
 
 
 def _real_path(descriptor: int, name: str) -> str:
-    """Of what was opened, without links."""
+    """The path of what was opened, without links."""
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
     except OSError:  # no Linux: at least the name must still mean that very file

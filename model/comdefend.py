@@ -114,7 +114,7 @@ class ComDefend(
             x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
 
         Returns:
-            Shape (B,K,h,w), any real number; the code is where they are positive. Of a ``bounded`` codec
+            Shape (B,K,h,w), any real number; the code is where they are positive. For a ``bounded`` codec
             their root mean square over the planes is one everywhere.
         """
         return self._com(self._fold(x))

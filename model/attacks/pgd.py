@@ -27,7 +27,7 @@ class Descent:
     steps: int
     loss: Loss = "cross-entropy"
     momentum: float = 0.0
-    """Of the gradients, each scaled to an L1 norm of 1 (MI-FGSM; Dong et al. 2018)."""
+    """The decay of the sum of gradients, each scaled to an L1 norm of 1 (MI-FGSM; Dong et al. 2018)."""
     random_start: bool = False
     restarts: int = 1
     draws: int = 1

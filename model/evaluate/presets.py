@@ -147,7 +147,7 @@ class Preset:
         return found if self.allows(found[0][0]) else []
 
     def names(self) -> set[str]:
-        """Of all attacks that it would run without a choice among them."""
+        """The names of all attacks that it would run without a choice among them."""
         every = replace(self, attacks=None)
         return {s["name"] for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})}
 

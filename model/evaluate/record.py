@@ -57,7 +57,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeRecord(Record):
-    """Of a whole system, on the pictures of a scope."""
+    """What a whole system got right of the pictures of a scope."""
 
     scope: Scope
     steps: int | None = None
@@ -117,14 +117,14 @@ class Distances:
     success: float
     """Share of the pictures that were right before and fell, at any distance."""
     median_l2: float | None
-    """Of the pictures that fell; None where none did."""
+    """The median over the pictures that fell; None where none did."""
     median_linf_255: float | None
     """In 1/255."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnboundedRecord(AttackRecord):
-    """Of an attack without a strength. ``epsilon`` is the ball inside which what it did counts."""
+    """An attack without a strength. ``epsilon`` is the ball inside which what it did counts."""
 
     kind = "unbounded"
     before_rounding: Distances
@@ -139,7 +139,7 @@ class UnboundedRecord(AttackRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanesRecord(Record):
-    """Of a codec of whose code only the first planes were kept."""
+    """A codec with only the first planes of its code."""
 
     kind = "planes"
     planes: int

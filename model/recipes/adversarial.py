@@ -238,7 +238,7 @@ class RobustTask(AdversarialTask):
     max_grad_norm = 1.0
     settings: RobustSettings = RobustSettings()
     width = 80.0
-    """Of the straight-through gradient, and the logits' median magnitude at the start."""
+    """The straight-through gradient's, and the logits' median magnitude at the start."""
     model: DefendedClassifier
 
     def __init__(self, data: ImageSet, settings: RobustSettings | None = None) -> None:

@@ -39,7 +39,7 @@ TRAINED = {
 
 
 DECAY = Range(0, 1, without_high=True)
-"""Of the moving average of the weights."""
+"""What a decay of the weights' moving average (EMA) can be."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ClassifierTask(Task[ClassifierSettings]):
     stages = (Stage(1.0, 32),)
     settings = ClassifierSettings()
     suffix = ""
-    """Of the weights' folder."""
+    """What the name of the weights' folder ends with."""
     padding = 4
     label_smoothing = 0.1
     weight_decay = 5e-4

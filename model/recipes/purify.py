@@ -110,7 +110,7 @@ class PurifyTask(AnyCodecTask[PurifySettings]):
     stages = (Stage(1.0, 32),)
     settings = PurifySettings()
     width = 80.0
-    """Of the straight-through gradient, and the logits' median magnitude at the start."""
+    """The straight-through gradient's, and the logits' median magnitude at the start."""
     padding = 2
 
     def __init__(self, data: ImageSet, settings: PurifySettings | None = None) -> None:

@@ -38,7 +38,7 @@ class Stage(NamedTuple):
     """A part of the run in which every step costs the same."""
 
     share: float
-    """Of the run's steps."""
+    """Its share of the run's steps."""
     size: int
     """Side of the training crops, in pixels."""
     crops: int = 1
@@ -78,7 +78,7 @@ class Task(ABC, Generic[S]):
     model: nn.Module
     """What is trained: one of :meth:`parts`, or all of them together."""
     decay: float = 0.0
-    """Of the moving average of the weights, at most; 0: the last step's weights are the result."""
+    """The greatest decay of the weights' moving average (EMA); 0: the last step's weights are the result."""
     held_out: int = 0
     """Training pictures that are not trained on but measured after each epoch: the best epoch's weights are
     the result. 0: the last ones are, and test pictures are measured for the curve alone."""

@@ -68,7 +68,7 @@ class Sitting:
     kind: type[Task[Any]]
     train: ImageSet
     path: Path
-    """Of the checkpoint."""
+    """Where the checkpoint is."""
     identity: dict[str, str]
     """What a resumed run must have in common with its beginning, besides the recipe."""
     device: torch.device
@@ -92,7 +92,7 @@ def _train(args: argparse.Namespace, command: str, place: Path, clock: Clock) ->
     started = clock()
     on_cpu = args.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
-    # Of several processes each has a device of its own.
+    # Each of several processes has a device of its own.
     device = accelerator.device if accelerator.num_processes > 1 else choose_device(args.device)
     fast_math(device)
     keep_memory()

@@ -10,7 +10,7 @@ from model.recipes import TASKS
 from model.recipes.settings import as_text
 
 PREFIX = "setting:"
-"""Of a setting's name among the parsed arguments: the evaluation has options of such names, too."""
+"""How a setting's name begins among the parsed arguments: the evaluation has options of such names, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ def prepared(
 
 
 def moving_average(model: nn.Module, decay: float, total_steps: int) -> "ModelEmaV3":
-    """Of all that is in a model's state, batch norm's statistics among them; counters are copied."""
+    """An average of a model's whole state, batch norm's statistics among it; counters are copied."""
     from timm.utils import ModelEmaV3
 
     share = max(0.0, min(decay, 1 - AVERAGED_SHARE / total_steps))
@@ -85,7 +85,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     recipe: Recipe
     path: Path
-    """Of the checkpoint."""
+    """Where the checkpoint is."""
     device: torch.device
     accelerator: "Accelerator"
     total_steps: int

@@ -64,7 +64,8 @@ def train_step(run: Run, data: ImageSet, indices: Tensor, generator: torch.Gener
     for number in own:
         part = pieces[number]
         # The first part's stream is that of a batch in one piece.
-        generator.manual_seed(mixed_seed(run.recipe.seed, 1, run.step, *[number] * (number > 0)))
+        part_number = [number] if number else []
+        generator.manual_seed(mixed_seed(run.recipe.seed, 1, run.step, *part_number))
         alone = number != own[-1]  # the processes' gradients meet in the last one
         with run.accelerator.no_sync(run.objective) if alone else nullcontext():
             with torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bfloat16"):
