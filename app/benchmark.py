@@ -29,8 +29,7 @@ from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
 from model.evaluate.systems import ready
-from model.recipes import PhotoTask
-from model.zoo import CODECS, FAITHFUL
+from model.zoo import CODECS, FAITHFUL, default_codec
 
 START_LIMIT_SECONDS = 120
 BATCH = 16
@@ -247,9 +246,8 @@ def main(device: str = "auto") -> int:
         ("The same network, one at a time, contiguous, float32", f"{naive:.0f} pictures/s"),
         ("Ratio of the two", f"{fast / naive:.2f}"),
     ]
-    light = ComDefend(PhotoTask.network).eval().to(lab.device).to(memory_format=torch.channels_last)
     paper_seconds, light_seconds = (
-        photograph_seconds(codec, lab.device) for codec in (lab.codec(FAITHFUL), light)
+        photograph_seconds(lab.codec(name), lab.device) for name in (FAITHFUL, default_codec("photographs"))
     )
     rows += [
         ("Codec of the paper's shape, a picture of 224x224", f"{1000 * paper_seconds:.0f} ms"),

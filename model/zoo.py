@@ -111,7 +111,6 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
         "light, trained to purify photographs",
         default_for="photographs",
         pictures="photographs",
-        once_trained=True,
     ),
     CodecEntry("comdefend-cifar10-light", "light, trained to purify", once_trained=True),
     CodecEntry(
@@ -197,9 +196,9 @@ def default_classifier(pictures: Pictures) -> str:
 
 
 def default_codec(pictures: Pictures) -> str:
-    """The name of the codec that is meant where none is named: the paper's, until there is a better one."""
+    """The name of the codec that is meant where none is named."""
     (name,) = (entry.name for entry in EVERY_CODEC if entry.default_for == pictures)
-    return name if name in CODECS else FAITHFUL
+    return name
 
 
 def find_classifier(name: str) -> ClassifierEntry:

@@ -19,6 +19,7 @@ from model.files import file_hash
 from model.metrics import psnr
 from model.pretrained import WEIGHTS
 from model.zoo import CLASSIFIERS, CODECS
+from tests.conftest import PHOTOGRAPH
 
 FOLDERS = [*CODECS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
 
@@ -96,9 +97,10 @@ def test_the_published_report_is_whole_and_sound():
     report = published(PUBLISHED.reports)["cifar10"]
     folder = PUBLISHED.reports / "cifar10"
     assert {"accuracy.svg", "bits.svg", "dial.svg", "examples.png"} <= {p.name for p in folder.iterdir()}
-    wanted = {"none", *CODECS, "authors", "jpeg-75", "jpeg-50", "bits-5", "bits-3", "median-3", "noise-8"}
+    small = [name for name, entry in CODECS.items() if entry.pictures == "small"]
+    wanted = {"none", *small, "authors", "jpeg-75", "jpeg-50", "bits-5", "bits-3", "median-3", "noise-8"}
     assert wanted <= set(report["defences"])
-    for codec in CODECS:
+    for codec in small:
         passed = {check["name"]: check["passed"] for check in report["checks"][codec]}
         for name in ("gradients do not vanish", "nothing survives a large strength",
                      "random noise is weaker than the attack", "iterating beats a single step"):  # fmt: skip
@@ -130,6 +132,17 @@ def test_purifying_helps_a_classifier_that_it_was_not_trained_with():
     assert left["none", "clean"] - left[codec, "clean"] <= 0.04
     assert left[codec, "FGSM"] >= 0.55
     assert left[codec, "BIM"] >= 0.65
+
+
+def test_the_codec_of_photographs_rebuilds_them():
+    """A photograph that it has not seen, whole and at a quarter and a sixth of its planes."""
+    codec = ComDefend.from_pretrained("comdefend-photo")
+    assert codec.config.bits_per_pixel == 12
+    x = full_size(open_picture(PHOTOGRAPH))
+    quality = [psnr(x, codec(x, planes=planes)).item() for planes in (32, 48, None)]
+    assert quality == sorted(quality)
+    assert quality[0] > 20
+    assert quality[-1] > 24
 
 
 @pytest.mark.parametrize("name", CODECS)

@@ -67,14 +67,9 @@ def test_the_size_of_a_picture_chooses(size, name):
     assert classifier_for(*size) == name
 
 
-@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("classifier", ["imagenet", "imagenet-lite2", "imagenet-resnet50"])
-def test_photographs_have_the_papers_codec_until_one_is_trained_on_them(monkeypatch, classifier, trained):
-    found = {entry.name: entry for entry in EVERY_CODEC if not entry.once_trained}
-    if trained:
-        found["comdefend-photo"] = CodecEntry("comdefend-photo", "")
-    monkeypatch.setattr(zoo, "CODECS", found)
-    assert codec_for(classifier) == ("comdefend-photo" if trained else "comdefend-cifar10")
+def test_photographs_have_a_codec_of_their_own(classifier):
+    assert codec_for(classifier) == "comdefend-photo"
 
 
 def test_a_classifiers_own_codec_comes_first_where_it_is_there(monkeypatch):

@@ -16,8 +16,9 @@ An attack changes a picture by amounts too small to see, in the direction that t
 most. ComDefend stands before the classifier. Its first network, ComCNN, gives each pixel 12 numbers, of
 which only the signs are kept: the binary code. Its second network, RecCNN, rebuilds the picture from those
 bits alone. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace of each. One
-codec was trained with noise on the 12 numbers, as the paper has it; the other with noise on the pictures, so
-that it removes more. No attack was ever shown to either.
+codec was trained with noise on the 12 numbers, as the paper has it; the others with noise on the pictures, so
+that they remove more. The codec of photographs is light: it folds 4 × 4 pixels into one place, which gets 192
+numbers, and costs a twentieth of the work. No attack was ever shown to any of them.
 
 The classifier is not touched, and does not know: the same codec stands before any of them.
 """
@@ -26,7 +27,7 @@ FAILS = """
 - **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
   it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
 - **Against larger perturbations.** A code that rebuilds a picture faithfully rebuilds its perturbation, too.
-  The purifying codec loses more of it, and pays with the picture's detail. How much, the second tab says.
+  A purifying codec loses more of it, and pays with the picture's detail. How much, the second tab says.
 - **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
   to the border between two classes can fall to the other side.
 - **Against other things than small perturbations:** stickers, rotations, other pictures.
