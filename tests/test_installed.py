@@ -16,6 +16,7 @@ import pytest
 from app.benchmark import served
 from app.page.build import SCRIPT, STYLES
 from app.page.layout import example_pictures
+from app.places import PUBLISHED
 from model.evaluate import published
 from tests.conftest import ROOT
 
@@ -30,7 +31,9 @@ def wheel(tmp_path_factory) -> Path:
     """Built from a copy, since setuptools leaves its folders beside what it builds."""
     source = tmp_path_factory.mktemp("source")
     for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(
+            ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".*", "*.pyi")
+        )
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
     out = tmp_path_factory.mktemp("wheel")
@@ -50,15 +53,20 @@ def wheel(tmp_path_factory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory) -> Path:
-    """The interpreter of an environment with the wheel; all else is that of the environment of the tests."""
-    folder = tmp_path_factory.mktemp("environment")
+def environment(folder: Path) -> Path:
+    """The interpreter of a new one, which sees what the environment of the tests has."""
     venv.create(folder, symlinks=os.name != "nt")
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     interpreter = scripts / Path(sys.executable).name
     own = run(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
     Path(own, "others.pth").write_text("\n".join(site.getsitepackages()))
+    return interpreter
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory) -> Path:
+    """The interpreter of an environment with the wheel."""
+    interpreter = environment(tmp_path_factory.mktemp("environment"))
     run(sys.executable, "-m", "pip", "--python", interpreter, "install",
         "--no-index", "--no-deps", "--ignore-installed", wheel)  # fmt: skip
     return interpreter
@@ -137,7 +145,7 @@ def test_the_command_serves_the_page(python, tmp_path, monkeypatch):
         page = {it["props"].get("elem_id"): it["props"].get("value") for it in config["components"]}
         assert len(page["examples"]) == len(example_pictures())
         said = str([it["props"].get("value") for it in config["components"]])
-        assert all(f"`{name}`" in said for name in published())
+        assert all(f"`{name}`" in said for name in published(PUBLISHED.reports))
         examples = installed / "app" / "examples"
         picture = http.get(f"/gradio_api/file={examples / 'ship.png'}")
         assert picture.content == (examples / "ship.png").read_bytes()
@@ -193,14 +201,15 @@ def test_a_training_writes_into_the_current_folder_and_its_weights_are_found_the
     assert lines[1:] == ["True", "8 12", "16 32"]
 
 
-def test_an_editable_installation_is_the_clone(python, tmp_path):
+def test_an_editable_installation_is_the_clone(tmp_path):
     source = tmp_path / "clone"
     for name in ("app", "model", "weights/cifar10"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(
+            ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".*", "*.pyi")
+        )
     for name in ("app.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(python.parent.parent, tmp_path / "environment", symlinks=True)
-    editable = tmp_path / "environment" / python.parent.name / python.name
+    editable = environment(tmp_path / "environment")
     run(sys.executable, "-m", "pip", "--python", editable, "install", "--no-index", "--no-deps",
         "--no-build-isolation", "--force-reinstall", "-e", source)  # fmt: skip
     lines = says(
