@@ -98,10 +98,13 @@ def _labels(result: dict[str, Any]) -> dict[str, str]:
     return {view: answer["label"] for view, answer in result["predictions"].items()}
 
 
+UNMEASURED = "This codec has not been measured on many pictures yet, and one picture is no rule."
+
+
 def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     """How the same attack fares on many pictures, so that one lucky picture does not pass for the rule.
 
-    Empty where that was not measured.
+    Empty where that was not measured, unless nothing was measured of the codec: then it says so.
 
     Args:
         result: the run.
@@ -120,7 +123,8 @@ def measured(result: dict[str, Any], reports: dict[str, Any]) -> str:
     with_codec = find_cell(found, threat_model=scenario["threat_model"], defence=scenario["codec"])
     without = find_cell(found, threat_model="white-box", defence="none")
     if with_codec is None or without is None:
-        return ""
+        known = any(cell["defence"] == scenario["codec"] for cell in report["cells"])
+        return "" if known else UNMEASURED
     of_more = "" if with_codec["images"] == without["images"] else f" (of {without['images']:,} pictures)"
     had_to_defend = verdict["attack_succeeded"] or scenario["threat_model"] == "adaptive"
     lucky = verdict["defence_held"] and had_to_defend and with_codec["accuracy"] < 0.5

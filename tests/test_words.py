@@ -142,7 +142,7 @@ def measured_report() -> dict:
         ({"epsilon": 7}, ""),
         ({"steps": 11}, ""),
         ({"target": "dog"}, ""),
-        ({"codec": "another"}, ""),
+        ({"codec": "another"}, words.UNMEASURED),
         ({"planes": 6}, ""),
         ({"classifier": "another"}, ""),
     ],
