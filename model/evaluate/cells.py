@@ -1,5 +1,6 @@
 """How a report is read: its cells by what they are of, and their figures as text."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from model.evaluate.record import CLASSIFIER_ALONE
@@ -16,6 +17,14 @@ def percent(cell: Cell | None) -> str:
         return ""
     low, high = (100 * v for v in cell["interval"])
     return f"{100 * cell['accuracy']:.1f} ({low:.1f} to {high:.1f})"
+
+
+def accuracies(cells: Iterable[Cell | None], count: int) -> str:
+    """Accuracies in %, and of how many pictures where it is another number than ``count``."""
+    cells = list(cells)
+    counts = {c["images"] for c in cells if c is not None} - {count}
+    text = " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in cells)
+    return text + (f" (of {', '.join(map(str, sorted(counts)))})" if counts else "")
 
 
 def difference(cell: Cell) -> str:
@@ -49,6 +58,11 @@ def is_unbounded(cell: Cell) -> bool:
 def strengths(report: Report) -> list[float]:
     """All strengths in 1/255, rising."""
     return sorted({c["epsilon"] for c in report["cells"] if c["threat_model"] in CLASSIFIER_ALONE})
+
+
+def adaptive_images(report: Report) -> int:
+    """How many pictures the worst case is of, but for systems that take too long; 0: it was not measured."""
+    return report["worst"][0]["images"] if report.get("worst") else 0
 
 
 def codecs(report: Report) -> list[str]:

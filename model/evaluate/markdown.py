@@ -1,11 +1,11 @@
 """A report in words and tables."""
 
-from collections.abc import Iterable
-
 from model.evaluate import tables
 from model.evaluate.cells import (
     Cell,
     Report,
+    accuracies,
+    adaptive_images,
     codecs,
     failed_checks,
     find_cell,
@@ -115,19 +115,6 @@ def brief(report: Report) -> str:
     if "none" in report["defences"]:
         lines += ["", UNDEFENDED]
     return "\n".join(lines)
-
-
-def adaptive_images(report: Report) -> int:
-    """How many pictures the worst case is of, but for systems that take too long; 0: it was not measured."""
-    return report["worst"][0]["images"] if report.get("worst") else 0
-
-
-def accuracies(cells: Iterable[Cell | None], count: int) -> str:
-    """Accuracies in %, and of how many pictures where it is another number than ``count``."""
-    cells = list(cells)
-    counts = {c["images"] for c in cells if c is not None} - {count}
-    text = " · ".join("–" if c is None else f"{100 * c['accuracy']:.1f}" for c in cells)
-    return text + (f" (of {', '.join(map(str, sorted(counts)))})" if counts else "")
 
 
 def _attacks_of_the_worst_case(report: Report) -> str:

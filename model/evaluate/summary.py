@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 
 from model import zoo
-from model.evaluate.cells import Cell, Report, find_cell, grey_box_cell, is_cascade
-from model.evaluate.markdown import UNDEFENDED, accuracies, adaptive_images
+from model.evaluate.cells import (
+    Cell,
+    Report,
+    accuracies,
+    adaptive_images,
+    find_cell,
+    grey_box_cell,
+    is_cascade,
+)
+from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
 from model.zoo import Pictures
 

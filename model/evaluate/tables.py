@@ -3,6 +3,7 @@
 from model.evaluate.cells import (
     Cell,
     Report,
+    adaptive_images,
     difference,
     find_cell,
     is_cascade,
@@ -59,13 +60,13 @@ def _strength(report: Report, epsilon: float | None) -> Lines:
 
 
 def _worst_table(report: Report) -> Lines:
-    if not report.get("worst"):
+    if not (count := adaptive_images(report)):
         return []
     every = strengths(report)
     lines = [
         "## The worst case, adaptive",
         "",
-        f"{report['worst'][0]['images']:,} pictures, each under its own worst of all attacks at a strength.",
+        f"{count:,} pictures, each under its own worst of all attacks at a strength.",
         "",
         f"| defence | {' | '.join(f'{e:g}/255' for e in every)} |",
         "|---" * (len(every) + 1) + "|",
@@ -74,7 +75,7 @@ def _worst_table(report: Report) -> Lines:
         worst = [w for w in report["worst"] if w["defence"] == name]
         if worst:
             label = f"`{name}`"
-            if worst[0]["images"] != report["worst"][0]["images"]:
+            if worst[0]["images"] != count:
                 label += f" ({worst[0]['images']:,} pictures)"
             lines.append(f"| {label} | {' | '.join(percent(find_cell(worst, epsilon=e)) for e in every)} |")
     if twins := report.get("twins"):
