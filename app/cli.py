@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         from app.places import PUBLISHED
         from model import evaluate
 
-        return evaluate.main(args, command, PUBLISHED)
+        return evaluate.main(args, command, files.WORKPLACE, PUBLISHED)
     if args.benchmark == "compute":
         from model.train import cost
 

@@ -8,7 +8,6 @@ import pytest
 from app import places
 from app.cli import build_parser
 from model import defences, files, pretrained
-from model.classifiers import ARCHITECTURES
 from model.data import DataError
 from model.evaluate import Places, command, measure, published
 from model.evaluate.markdown import markdown, table
@@ -16,6 +15,7 @@ from model.evaluate.presets import PRESETS
 from model.evaluate.publish import SUMMARY, markers
 from model.evaluate.summary import summary
 from model.evaluate.systems import default_names
+from model.networks import ARCHITECTURES
 from tests.conftest import colour_net, script
 
 SMALL = ("--defences", "none,comdefend-cifar10", "--attacks", "BIM", "--epsilons", "2,8")
@@ -28,7 +28,7 @@ def place(monkeypatch, tmp_path, systems, coloured):
     systems[0].classifier.save_pretrained(tmp_path / "weights" / "cifar10")
     systems[1].defence.codec.save_pretrained(tmp_path / "weights" / "comdefend-cifar10")
     monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "WORKPLACE", tmp_path)
     published_in = Places(tmp_path / "published", tmp_path / "results.md", tmp_path / "README.md")
     monkeypatch.setattr(places, "PUBLISHED", published_in)
     published_in.results.write_text("\n".join(markers("cifar10")))

@@ -94,16 +94,17 @@ def _epsilons(text: str) -> tuple[float, ...]:
     return values
 
 
-def main(args: argparse.Namespace, command: str, places: Places) -> int:
+def main(args: argparse.Namespace, command: str, place: Path, places: Places) -> int:
     """Measure, write the report, print its table; the exit status.
 
     Args:
         args: the options.
         command: as it was typed, for the report.
+        place: the folder that has ``runs/``, or gets it.
         places: where reports are published, if one is.
     """
     try:
-        return _evaluate(args, command, places)
+        return _evaluate(args, command, place, places)
     except KeyboardInterrupt:
         print("\nStopped. What was measured is kept: the same command goes on from it.", file=sys.stderr)
         return 130
@@ -114,7 +115,7 @@ def main(args: argparse.Namespace, command: str, places: Places) -> int:
         return EXIT_ERROR
 
 
-def _evaluate(args: argparse.Namespace, command: str, places: Places) -> int:
+def _evaluate(args: argparse.Namespace, command: str, place: Path, places: Places) -> int:
     started = time.monotonic()
     if args.plugin is not None:
         run_plugin(args.plugin)
@@ -140,7 +141,7 @@ def _evaluate(args: argparse.Namespace, command: str, places: Places) -> int:
         "device": device.type,
         "torch": torch.__version__,
     }
-    folder = (args.report or Path("runs") / f"report-{args.classifier}").resolve()
+    folder = (args.report or place / "runs" / f"report-{args.classifier}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / JOURNAL, identity)
     pictures = data.to(device)
