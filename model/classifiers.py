@@ -10,16 +10,7 @@ from model.files import load_tensors
 from model.imagenet import OnProgress
 from model.networks import ARCHITECTURES
 from model.pretrained import Pretrained
-from model.zoo import CLASSIFIERS, UnknownClassifierError, default_classifier, find_classifier
-
-__all__ = [  # the zoo's names, too, for whoever looks for them here
-    "ARCHITECTURES",
-    "CLASSIFIERS",
-    "Classifier",
-    "DefendedClassifier",
-    "UnknownClassifierError",
-    "load_classifier",
-]
+from model.zoo import UnknownClassifierError, default_classifier, find_classifier
 
 
 class Classifier(Pretrained, library_name="comdefend", license="mit"):

@@ -28,7 +28,7 @@ class Origin(NamedTuple):
     """Where weights come from that are not in a folder of ours."""
 
     config: Callable[[], ClassifierConfig]
-    """Its ``arch`` is a key of :data:`model.classifiers.ARCHITECTURES`."""
+    """Its ``arch`` is a key of :data:`model.networks.ARCHITECTURES`."""
     tensors: Callable[[OnProgress | None], dict[str, Tensor]]
     """By name; gets a callback that reports the share of a download that is done."""
 

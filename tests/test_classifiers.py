@@ -3,8 +3,10 @@ import torch
 from torch import nn
 
 from model import DefendedClassifier, load_classifier
-from model.classifiers import ARCHITECTURES, Classifier, UnknownClassifierError
+from model.classifiers import Classifier
 from model.config import ClassifierConfig
+from model.networks import ARCHITECTURES
+from model.zoo import UnknownClassifierError
 
 
 def test_normalisation_is_inside(classifier, pictures):

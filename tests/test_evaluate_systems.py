@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model import pretrained
-from model.classifiers import Classifier, DefendedClassifier, UnknownClassifierError
+from model.classifiers import Classifier, DefendedClassifier
 from model.defences import DEFENCES, UnknownDefenceError
 from model.evaluate.systems import (
     PAIRS,
@@ -14,7 +14,7 @@ from model.evaluate.systems import (
     transfer_source,
 )
 from model.files import file_hash
-from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
+from model.zoo import CLASSIFIERS, ClassifierEntry, Origin, UnknownClassifierError
 
 CPU = torch.device("cpu")
 RETRAINED = "cifar10-on-reconstructions"

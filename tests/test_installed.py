@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 PACKAGES = ("app", "model", "weights")
-LEFT_OUT = {"app/screenshot.jpg", "app/screenshot-phone.jpg", "app/page/components.pyi"}
+LEFT_OUT = {"app/screenshot.jpg", "app/page/components.pyi"}
 """Pictures of the README, and the stub that Gradio writes."""
 
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model import classifiers, zoo
+from model import zoo
 from model.classifiers import load_classifier
 from model.evaluate.command import run_plugin
 from model.files import REPOSITORY, WeightsError
+from model.networks import ARCHITECTURES
 
 EXAMPLE = REPOSITORY / "model" / "examples" / "resnet20.py"
 
@@ -17,7 +18,7 @@ EXAMPLE = REPOSITORY / "model" / "examples" / "resnet20.py"
 def example(monkeypatch):
     """The example's module, in registries of the test."""
     monkeypatch.setitem(zoo.CLASSIFIERS, "resnet20", None)  # afterwards it is as it was
-    monkeypatch.setattr(classifiers, "ARCHITECTURES", dict(classifiers.ARCHITECTURES))
+    monkeypatch.setitem(ARCHITECTURES, "resnet20", None)
     monkeypatch.setitem(sys.modules, "plugin_resnet20", None)  # so that it goes again
     monkeypatch.delenv("RESNET20", raising=False)
     run_plugin(EXAMPLE)

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.classifiers import ARCHITECTURES
 from model.config import ClassifierConfig
 from model.files import WeightsError, read_tensors
+from model.networks import ARCHITECTURES
 from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
 
 CONFIG = ClassifierConfig(

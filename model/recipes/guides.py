@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.classifiers import CLASSIFIERS, Classifier, load_classifier
+from model.classifiers import Classifier, load_classifier
+from model.zoo import CLASSIFIERS
 
 
 class Guidance(NamedTuple):
