@@ -49,10 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    from model import files, train
+    from model import device, files, train
 
     parser = build_parser()
     args = parser.parse_args(argv)
+    device.no_denormals()
     program = ["comdefend-lab"] if Path(sys.argv[0]).stem == "comdefend-lab" else ["python", "app.py"]
     command = shlex.join([*program, *argv])
     if args.train:
