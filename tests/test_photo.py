@@ -195,7 +195,7 @@ def test_a_guide_sees_each_resolution_once():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.15"),
+        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.25"),
         ("dropout", 2, "dropout must be at least 0 and at most 1, got 2"),
         ("guide", -1, "guide must be at least 0, got -1"),
         ("features", -1, "features must be at least 0, got -1"),
@@ -322,7 +322,7 @@ def test_a_convolution_is_timed_without_touching_random_numbers():
 )
 def test_batch_norms_are_folded_where_that_changes_no_answer(arch, norms, left):
     torch.manual_seed(0)
-    classifier = Classifier(ClassifierConfig(arch=arch, classes=tuple("abcdefghij"))).train()
+    classifier = Classifier(ClassifierConfig(arch, tuple("abcdefghij"), 64, (0.5,) * 3, (0.25,) * 3)).train()
     for _ in range(2):
         classifier(torch.rand(8, 3, 64, 64))
     classifier.eval()
