@@ -114,7 +114,8 @@ def scans(data: bytes, most: int) -> int:
     """
     found, at = 0, 0
     while found <= most and (marker := MARKER.search(data, at)) and marker[1] != END_OF_PICTURE:
-        found += marker[1] == START_OF_SCAN
+        if marker[1] == START_OF_SCAN:
+            found += 1
         at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
     return found
 

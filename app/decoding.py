@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -69,10 +69,41 @@ class DecodingError(Exception):
         self.size = size
 
 
-class Decoders:
-    """The processes that decode: at most ``at_once`` at work, and one that is ready."""
+class Alarm(Protocol):
+    """Calls a function later, unless it is cancelled before; :class:`threading.Timer` is one."""
 
-    def __init__(self, at_once: int = AT_ONCE, waiting: int = MAX_WAITING) -> None:
+    def start(self) -> None:
+        """From now on the time counts."""
+
+    def cancel(self) -> None:
+        """It is not to be called any more."""
+
+
+def real_alarm(seconds: float, call: Callable[[], None]) -> Alarm:
+    """One by the wall clock, in a thread that keeps no program from ending."""
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    return timer
+
+
+class Decoders:
+    """The processes that decode: at most ``at_once`` at work, and one that is ready.
+
+    Args:
+        at_once: so many pictures are decoded at the same time.
+        waiting: so many more may wait for their turn.
+        clock: in seconds; by it waiting ends.
+        alarm: makes what ends a process after so many seconds.
+    """
+
+    def __init__(
+        self,
+        at_once: int = AT_ONCE,
+        waiting: int = MAX_WAITING,
+        clock: Callable[[], float] = time.monotonic,
+        alarm: Callable[[float, Callable[[], None]], Alarm] = real_alarm,
+    ) -> None:
+        self._clock, self._alarm = clock, alarm
         self._turns = threading.BoundedSemaphore(at_once)
         self._line = threading.BoundedSemaphore(at_once + waiting)
         self._lock = threading.Lock()
@@ -94,7 +125,7 @@ class Decoders:
         with self._turn(check):
             worker = self._ready_worker()
             try:
-                with _ended_after(worker, MAX_SECONDS) as is_late:
+                with self._ended_after(worker, MAX_SECONDS) as is_late:
                     try:
                         return _exchange(worker, data, least)
                     except DecodingError:
@@ -110,10 +141,10 @@ class Decoders:
         if not self._line.acquire(blocking=False):
             raise DecodingError("busy")
         try:
-            end = time.monotonic() + MAX_WAIT_SECONDS
+            end = self._clock() + MAX_WAIT_SECONDS
             while not self._turns.acquire(timeout=0.1):
                 check()
-                if time.monotonic() > end:
+                if self._clock() > end:
                     raise DecodingError("busy")
             try:
                 yield
@@ -126,13 +157,33 @@ class Decoders:
         """A process that waits for a picture."""
         with self._lock:
             worker, self._spare = self._spare or _started(), None
-        if not _is_ready(worker):  # the one kept has died meanwhile, perhaps
+        if not self._is_ready(worker):  # the one kept has died meanwhile, perhaps
             _end(worker)
             worker = _started()
-            if not _is_ready(worker):
+            if not self._is_ready(worker):
                 _end(worker)
                 raise RuntimeError("the process that decodes pictures does not start")
         return worker
+
+    def _is_ready(self, worker: "subprocess.Popen[bytes]") -> bool:
+        with self._ended_after(worker, START_SECONDS):
+            return worker.stdout.readline(len(READY)) == READY  # type: ignore[union-attr]
+
+    @contextmanager
+    def _ended_after(self, worker: "subprocess.Popen[bytes]", seconds: float) -> Iterator[Callable[[], bool]]:
+        """End a process if the block takes longer, so that nobody waits for it; whether it came to that."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            worker.kill()
+
+        alarm = self._alarm(seconds, end)
+        alarm.start()
+        try:
+            yield late.is_set
+        finally:
+            alarm.cancel()
 
     def _keep_spare(self) -> None:
         """Start the process for the next picture; not earlier, as it would take time from the one at work."""
@@ -164,35 +215,12 @@ def _started() -> "subprocess.Popen[bytes]":
     return worker
 
 
-def _is_ready(worker: "subprocess.Popen[bytes]") -> bool:
-    with _ended_after(worker, START_SECONDS):
-        return worker.stdout.readline(len(READY)) == READY  # type: ignore[union-attr]
-
-
 def _end(worker: "subprocess.Popen[bytes]") -> None:
     worker.kill()
     worker.wait()
     for pipe in (worker.stdin, worker.stdout):
         with suppress(OSError):  # there is something left that it has not read
             pipe.close()  # type: ignore[union-attr]
-
-
-@contextmanager
-def _ended_after(worker: "subprocess.Popen[bytes]", seconds: float) -> Iterator[Callable[[], bool]]:
-    """End a process if the block takes longer, so that nobody waits for it; whether it came to that."""
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        worker.kill()
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late.is_set
-    finally:
-        timer.cancel()
 
 
 def _exchange(worker: "subprocess.Popen[bytes]", data: bytes, least: int | None) -> Image.Image:

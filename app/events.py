@@ -8,6 +8,6 @@ class Progress:
     """How far it is."""
 
     share: float
-    """Of what is at work now, in [0,1]."""
+    """How much of what is at work now is done, in [0,1]."""
     what: str
     """What that is, for the visitor."""

@@ -40,8 +40,8 @@ def tiled(network: Callable[[Tensor], Tensor], x: Tensor, margin: int, tile: int
     out: Tensor | None = None
     for batch, rows, columns in pieces:
         top, left = max(0, rows.start - margin), max(0, columns.start - margin)
-        seen = x[batch, :, top : rows.stop + margin, left : columns.stop + margin]
-        y = checkpoint(network, seen, use_reentrant=False) if grad else network(seen)
+        patch = x[batch, :, top : rows.stop + margin, left : columns.stop + margin]
+        y = checkpoint(network, patch, use_reentrant=False) if grad else network(patch)
         inner = y[:, :, rows.start - top :, columns.start - left :][:, :, :tile, :tile]
         if out is None:
             out = y.new_empty(len(x), y.shape[1], height, width)

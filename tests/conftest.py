@@ -48,6 +48,11 @@ def ticking(seconds: float) -> Callable[[], float]:
     return itertools.count(step=seconds).__next__
 
 
+def left_out(model: torch.nn.Module) -> list[str]:
+    """The parameters that a loss has not reached: without a gradient, or with one that is zero everywhere."""
+    return [name for name, it in model.named_parameters() if it.grad is None or not it.grad.any()]
+
+
 @pytest.fixture
 def codec() -> ComDefend:
     """An untrained codec with two convolutions a side."""
@@ -113,7 +118,7 @@ def coloured() -> ImageSet:
     images = torch.empty(len(MARGINS), 3, 16, 16)
     for index, margin in enumerate(MARGINS):
         for channel in range(3):
-            level = 120 + 2 * margin * (channel == index % 3)
+            level = 120 + 2 * margin if channel == index % 3 else 120
             images[index, channel] = level + dither[torch.randperm(256, generator=generator)].view(16, 16)
     labels = torch.arange(len(MARGINS)) % 3
     labels[-1] = (labels[-1] + 1) % 3

@@ -44,8 +44,8 @@ def test_calling_it_is_compress_and_reconstruct(codec, pictures):
 def test_the_gradient_reaches_the_picture_and_both_networks(codec, pictures):
     x = pictures.clone().requires_grad_()
     codec(x).square().sum().backward()
-    assert x.grad.abs().sum() > 0
-    assert all(p.grad.abs().sum() > 0 for p in codec.parameters())
+    for tensor in (x, *codec.parameters()):  # every pixel, and every weight
+        assert tensor.grad.count_nonzero() == tensor.numel()
 
 
 def test_the_input_is_centred(codec):
@@ -65,7 +65,10 @@ def test_training_noise_has_the_asked_width(codec, pictures):
     output = codec.noisy_forward(pictures, 20.0, generator)
     assert output.x_hat.shape == pictures.shape
     assert output.code.shape == (6, 12, 16, 16)
-    assert ((output.code > 0.01) & (output.code < 0.99)).float().mean() < 0.5
+    # The logits of an untrained codec are near zero: between those of 0.01 and 0.99, 4.6 away, the noise
+    # of width 20 leaves Phi(4.6 / 20) - Phi(-4.6 / 20).
+    undecided = ((output.code > 0.01) & (output.code < 0.99)).float().mean().item()
+    assert undecided == pytest.approx(0.182, abs=0.02)
     quiet = codec.noisy_forward(pictures, 0.0)
     assert torch.allclose(quiet.code, torch.sigmoid(codec.logits(pictures)))
 
@@ -124,7 +127,6 @@ def test_fewer_planes_are_the_first_ones_of_the_same_code(codec, pictures, plane
     with torch.no_grad():
         assert torch.equal(codec(pictures, planes=planes), wanted)
     if planes < 12:
-        assert whole[:, planes:].sum() > 0
         assert not torch.equal(codec(pictures), wanted)
 
 
@@ -146,11 +148,9 @@ def test_no_gradient_flows_through_dropped_planes(codec, pictures):
     x = pictures.clone().requires_grad_()
     codec(x, planes=4).square().sum().backward()
     last, first = codec.com.conv1.weight.grad, codec.rec.conv0.weight.grad
-    assert (last[:4].abs().sum((1, 2, 3)) > 0).all()
-    assert last[4:].abs().sum() == 0
-    assert (first[:, :4].abs().sum((0, 2, 3)) > 0).all()
-    assert first[:, 4:].abs().sum() == 0
-    assert x.grad.abs().sum() > 0
+    assert last.any((1, 2, 3)).tolist() == [True] * 4 + [False] * 8
+    assert first.any((0, 2, 3)).tolist() == [True] * 4 + [False] * 8
+    assert x.grad.count_nonzero() == x.numel()
 
 
 def test_the_surrogate_and_the_planes_go_together(codec, pictures):

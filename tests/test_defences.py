@@ -32,12 +32,12 @@ def build(name: str, codec: ComDefend) -> Defence:
 def test_every_defence_gives_pictures_back(name, codec, pictures):
     defence = build(name, codec)
     copy = pictures.clone()
-    seen = defence(pictures)
-    assert seen.shape == pictures.shape
-    assert seen.dtype == torch.float32
-    assert 0 <= seen.min() <= seen.max() <= 1
+    defended = defence(pictures)
+    assert defended.shape == pictures.shape
+    assert defended.dtype == torch.float32
+    assert 0 <= defended.min() <= defended.max() <= 1
     assert torch.equal(pictures, copy)
-    assert torch.equal(seen, pictures) == (name == "none")
+    assert torch.equal(defended, pictures) == (name == "none")
     assert defence.about
 
 
@@ -50,10 +50,10 @@ def test_every_defence_passes_a_gradient_that_does_not_change_its_values(name, c
         defence.gradient = gradient
         x = pictures.clone().requires_grad_()
         torch.manual_seed(0)
-        seen = defence(x)
-        assert torch.allclose(seen, hard, atol=1e-6)
-        slope = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1))
-        (found,) = torch.autograd.grad((seen * slope).sum(), x)
+        defended = defence(x)
+        assert torch.allclose(defended, hard, atol=1e-6)
+        slope = torch.randn(defended.shape, generator=torch.Generator().manual_seed(1))
+        (found,) = torch.autograd.grad((defended * slope).sum(), x)
         assert (found != 0).float().mean() > 0.3  # the median passes it to the pixel that it took
         if gradient == "identity" and name != "codec":
             assert torch.equal(found, slope)
@@ -65,9 +65,9 @@ def test_the_order_of_channels_in_memory_does_not_matter(name, codec, pictures):
     torch.manual_seed(0)
     wanted = defence(pictures)
     torch.manual_seed(0)
-    seen = defence(pictures.contiguous(memory_format=torch.channels_last))
+    defended = defence(pictures.contiguous(memory_format=torch.channels_last))
     if name != "noise-8":  # its numbers are drawn in the order of the memory
-        assert torch.allclose(seen, wanted, atol=1e-6)
+        assert torch.allclose(defended, wanted, atol=1e-6)
 
 
 def test_the_codecs_stand_ins_differ(codec, pictures):
@@ -97,22 +97,22 @@ def test_a_codec_may_keep_some_planes_only(codec, pictures):
 
 @pytest.mark.parametrize("quality", [1, 40, 75, 95])
 def test_jpeg_against_pillow(pictures, quality):
-    for picture, seen in zip(pictures, Jpeg(quality)(pictures), strict=True):
+    for picture, defended in zip(pictures, Jpeg(quality)(pictures), strict=True):
         file = io.BytesIO()
         array = (picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         Image.fromarray(array).save(file, format="JPEG", quality=quality)
         with Image.open(file) as image:
             wanted = np.asarray(image.convert("RGB"))
-        assert np.array_equal((seen.permute(1, 2, 0).numpy() * 255).round(), wanted)
+        assert np.array_equal((defended.permute(1, 2, 0).numpy() * 255).round(), wanted)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 5])
 def test_bit_depth_leaves_so_many_levels(bits):
     every = torch.arange(256).view(1, 1, 16, 16).expand(1, 3, 16, 16) / 255
-    seen = BitDepth(bits)(every)
-    levels = seen.unique()
+    defended = BitDepth(bits)(every)
+    levels = defended.unique()
     assert levels.tolist() == pytest.approx([n / (2**bits - 1) for n in range(2**bits)])
-    assert (seen - every).abs().max() <= 0.5 / (2**bits - 1) + 1e-6
+    assert (defended - every).abs().max() <= 0.5 / (2**bits - 1) + 1e-6
     assert f"{bits} bits" in BitDepth(bits).about
 
 

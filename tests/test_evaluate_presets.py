@@ -6,7 +6,7 @@ import pytest
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, find_attack
 from model.attacks.pgd import Descent
 from model.defences import BitDepth, GaussianNoise, Nothing
-from model.evaluate.presets import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, AttackConfig, Preset, pgd
+from model.evaluate.presets import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, AttackConfig, Preset, pgd_config
 
 SUITE = Preset("tiny", 8, 4, 2, epsilons=(2.0, MAIN), steps=3, restarts=2, suite=True, queries=7)
 
@@ -90,8 +90,8 @@ def test_the_presets_numbers_reach_the_attacks(codec):
     for attacks in (SUITE.cascade(MAIN, codec), SUITE.alone(MAIN, codec)):
         assert {attack.steps for attack in attacks if attack.name == "PGD"} == {3}
         assert {attack.steps for attack in attacks if attack.name == "Square"} == {7}
-    assert pgd(3) in SUITE.grey(MAIN)
-    assert pgd(3) in SUITE.direct(MAIN, codec)
+    assert pgd_config(3) in SUITE.grey(MAIN)
+    assert pgd_config(3) in SUITE.direct(MAIN, codec)
 
 
 def test_chosen_attacks_are_the_only_ones(codec):
@@ -104,8 +104,8 @@ def test_chosen_attacks_are_the_only_ones(codec):
 def test_every_attack_is_told_apart_by_its_key(codec):
     for attacks in (SUITE.grey(MAIN), SUITE.cascade(MAIN, codec), SUITE.alone(MAIN, codec)):
         assert len({attack.key for attack in attacks}) == len(attacks)
-    assert pgd(10, "margin", restarts=5).key == "PGD, 10, margin, 5 restarts"
-    assert replace(pgd(20), gradient="sigmoid").key == "PGD, 20, sigmoid"
+    assert pgd_config(10, "margin", restarts=5).key == "PGD, 10, margin, 5 restarts"
+    assert replace(pgd_config(20), gradient="sigmoid").key == "PGD, 20, sigmoid"
     assert FGSM.key == "FGSM, 1"
 
 
@@ -142,5 +142,5 @@ def test_the_hyper_parameters_name_every_attack_once(systems):
         for defence in defences.values():
             attacks += SUITE.direct(epsilon, defence) + SUITE.cascade(epsilon, defence)
         assert all(attack.to_dict() in found for attack in attacks)
-    assert pgd(3).to_dict() in found
-    assert pgd(3).to_dict()["descent"]["random_start"] is True
+    assert pgd_config(3).to_dict() in found
+    assert pgd_config(3).to_dict()["descent"]["random_start"] is True

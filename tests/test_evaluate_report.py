@@ -123,7 +123,7 @@ def test_without_the_yardstick_there_are_no_differences(systems):
 
 def test_the_worst_case_is_over_all_attacks_of_a_strength(found):
     worst = find(found["worst"], defence="bits-5", epsilon=8.0)
-    # Of 0, 2, 4, 6: clean 1110, FGSM 1100 and 1010, PGD 0100 and 0010, Square 1 of 0 and 0 of 4.
+    # Pictures 0, 2, 4, 6: clean 1110, FGSM 1100 and 1010, PGD 0100 and 0010, Square 1 of 0 and 0 of 4.
     assert worst["accuracy"] == 0
     assert worst["images"] == 4
     assert worst["interval"] == pytest.approx(wilson_interval(0, 4), abs=1e-4)

@@ -185,7 +185,7 @@ def test_each_attacker_attacks_what_it_knows(evaluation, systems, monkeypatch):
     assert len(grey) + len(transfer) + len(direct) == len(runs)
     assert {entry[1:] for entry in grey} == {(8, replace(MI_FGSM.descent, steps=1, momentum=0.0), False)}
     assert [entry[1:] for entry in transfer] == [(8, MI_FGSM.descent, False)]
-    # Of four pictures the last is lost unattacked. A noisy defence is no one's to stop early at.
+    # The last of four pictures is lost unattacked. A noisy defence is no one's to stop early at.
     one_step = [entry for entry in direct if entry[2].steps == 1]
     assert [entry[0].codec for entry in one_step] == [system.defence for system in systems[1:]]
     assert [entry[1] for entry in one_step] == [3, 3, 3]

@@ -53,12 +53,13 @@ def test_its_rounding_has_the_values_of_rounding_nearly_and_a_slope():
 @pytest.mark.parametrize("rounding", [soft_round, no_round])
 @pytest.mark.parametrize("size", [16, 13])
 def test_a_gradient_reaches_pictures_whatever_their_order_in_memory(rounding, size):
-    images = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8, generator=generator)
     slopes = []
     for x in (to_float(images), to_float(images).contiguous()):
-        seen = jpeg(x.requires_grad_(), 50, rounding)
-        slopes.append(torch.autograd.grad(seen.square().sum(), x)[0])
-    assert (slopes[0] != 0).float().mean() > 0.5
+        compressed = jpeg(x.requires_grad_(), 50, rounding)
+        slopes.append(torch.autograd.grad(compressed.square().sum(), x)[0])
+    assert slopes[0].count_nonzero() == images.numel()  # the DCT spreads it
     assert torch.allclose(slopes[0], slopes[1], atol=1e-5)
 
 
@@ -74,9 +75,9 @@ def test_the_defences_stand_ins_differ_but_not_its_values(pictures):
     for gradient in ("soft rounding", "no rounding", "identity"):
         defence.gradient = gradient
         x = pictures.clone().requires_grad_()
-        seen = defence(x)
-        assert torch.allclose(seen, wanted, atol=1e-6)
-        slopes.append(torch.autograd.grad(seen.square().sum(), x)[0])
+        compressed = defence(x)
+        assert torch.allclose(compressed, wanted, atol=1e-6)
+        slopes.append(torch.autograd.grad(compressed.square().sum(), x)[0])
     assert not torch.allclose(slopes[0], slopes[1], atol=1e-3)
     assert not torch.allclose(slopes[1], slopes[2], atol=1e-3)
     assert torch.allclose(slopes[2], 2 * wanted, atol=1e-5)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,7 +200,7 @@ def test_what_is_cut_away_is_shown_and_the_visitor_may_choose(browser, server):
     page.close()
 
 
-def test_a_run_is_stopped_within_a_second_and_started_anew(browser, server):
+def test_a_run_is_stopped_and_started_anew(browser, server):
     page = opened(browser, server)
     page.get_by_label("Knows both (adaptive)").check()
     page.locator("#steps input[type=number]").fill("200")
@@ -213,10 +212,8 @@ def test_a_run_is_stopped_within_a_second_and_started_anew(browser, server):
         expect(run).to_be_disabled()
         expect(stop).to_be_in_viewport(ratio=1)
         expect(stop).to_be_focused()
-        start = time.monotonic()
         stop.click()
-        expect(status).to_contain_text("Stopped.")
-        assert time.monotonic() - start < 1
+        expect(status).to_contain_text("Stopped.")  # how soon, in layers of the network, is tested of the lab
         expect(stop).to_be_hidden()
         expect(run).to_be_enabled()
         expect(run).to_be_focused()

@@ -83,8 +83,8 @@ def test_unusable_photographs_are_named(tmp_path, name, content, message):
 def test_some_photographs_are_scored_and_not_trained_on(data, monkeypatch):
     train, test = data
     assert (len(train), len(test)) == (27, 3)  # a tenth of few
-    seen = {picture.numpy().tobytes() for picture in train.images}
-    assert not any(picture.numpy().tobytes() in seen for picture in test.images)
+    learned = {picture.numpy().tobytes() for picture in train.images}
+    assert not any(picture.numpy().tobytes() in learned for picture in test.images)
     with pytest.raises(DataError, match="--data FOLDER_OR_ZIP"):
         PhotoTask.load(None)
 
@@ -136,12 +136,12 @@ def test_a_guide_pulls_towards_what_it_sees_of_the_clean_picture(data):
 
 
 def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypatch):
-    seen = []
+    sizes = []
     monkeypatch.setattr(PhotoTask, "stages", (recipes.Stage(0.5, 16, crops=3), recipes.Stage(0.5, 40)))
-    monkeypatch.setattr(PhotoTask, "disturbed", lambda self, x, *_: seen.append(tuple(x.shape)) or x)
+    monkeypatch.setattr(PhotoTask, "disturbed", lambda self, x, *_: sizes.append(tuple(x.shape)) or x)
     for progress in (0.1, 0.9):
         steps(data[0], progress)
-    assert seen == [(12, 3, 16, 16), (4, 3, 40, 40)]
+    assert sizes == [(12, 3, 16, 16), (4, 3, 40, 40)]
 
 
 def test_noise_is_never_weaker_than_asked(data):
@@ -257,16 +257,16 @@ def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
 
 
 def test_more_and_more_bits_are_hard(data, monkeypatch):
-    seen, whole = [], ComDefend.hardening_forward
+    shares, whole = [], ComDefend.hardening_forward
 
     def spy(codec, x, share, *rest):
-        seen.append(share)
+        shares.append(share)
         return whole(codec, x, share, *rest)
 
     monkeypatch.setattr(ComDefend, "hardening_forward", spy)
     for progress in (0.0, PhotoTask.hardened / 4, PhotoTask.hardened, 0.9):
         steps(data[0], progress)
-    assert seen == [0, 0.25, 1, 1]
+    assert shares == [0, 0.25, 1, 1]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAIRS = {("2.11", "0.26"), ("2.14", "0.29"), ("2.15", "0.29")}
-"""Of torch and torchvision, those known to fit."""
+"""Versions of torch and torchvision that are known to fit."""
 
 
 def read(name: str) -> str:

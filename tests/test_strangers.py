@@ -11,6 +11,7 @@ import sysconfig
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
 pytestmark = pytest.mark.server
 
 META = {"_type": "gradio.FileData"}
-AT_ONCE_S = 10
-"""How long "at once" may take here, where others use the machine, too."""
+PATIENCE_S = 60
+"""An answer that has not come by then will not come: the client gives up, and the test has failed."""
 EXAMPLES = ROOT / "app" / "examples"
 
 
@@ -61,7 +62,7 @@ class Lab:
 
     def join(self, endpoint: dict[str, Any], data: list[Any]) -> str:
         """An endpoint by its number, through the queue: all that is told of it."""
-        session = f"queue-{time.monotonic_ns()}"
+        session = f"queue-{uuid.uuid4().hex}"
         joined = self.post("/gradio_api/queue/join", fn_index=endpoint["id"], data=data, session_hash=session)
         if joined.is_error:
             return joined.text
@@ -86,8 +87,8 @@ class Lab:
         values = {part["id"]: part["props"].get("value") for part in self.config["components"]}
         return [values.get(number) for number in endpoint["inputs"]]
 
-    def seen(self) -> list[list[str]]:
-        """Process, event and object of all that the hooks have seen."""
+    def events(self) -> list[list[str]]:
+        """Process, event and object of all that the hooks have noticed."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("[")]
 
 
@@ -109,7 +110,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         command, env=environment, stdout=printed, stderr=printed, cwd=tempfile.gettempdir()
     ) as process:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
                 wait_for(client, process, folder / "printed.log")
                 yield Lab(client, uploads, log, client.get("/config").json())
         finally:
@@ -205,9 +206,7 @@ def assert_refused(answer: str, *secrets: str) -> None:
 def test_a_path_that_is_no_upload_is_one_and_the_same_sentence(lab, strange_paths, form):
     answers = {}
     for name, path in strange_paths.items():
-        start = time.monotonic()
-        answers[name] = lab.classify(forms(path)[form])
-        assert time.monotonic() - start < AT_ONCE_S
+        answers[name] = lab.classify(forms(path)[form])  # which nothing keeps waiting, no FIFO either
         assert_refused(answers[name], str(lab.uploads), "secret")
     assert len(set(answers.values())) == 1
 
@@ -297,7 +296,7 @@ def bait() -> Iterator[tuple[int, list[str]]]:
 
 def test_no_address_is_fetched(lab, bait):
     port, visits = bait
-    before = len(lab.seen())
+    before = len(lab.events())
     hosts = ("127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]",
              "localhost", "hf.co@127.0.0.1", "169.254.169.254", "example.com", "huggingface.co")  # fmt: skip
     for host in hosts:
@@ -312,18 +311,16 @@ def test_no_address_is_fetched(lab, bait):
         data[place] = {"path": f"http://127.0.0.1:{port}/", "meta": META}
         assert_refused(lab.run(endpoint, data))
     assert not visits
-    assert not [event for event in lab.seen()[before:] if event[1].startswith("socket.")]
+    assert not [event for event in lab.events()[before:] if event[1].startswith("socket.")]
 
 
 def test_postscript_is_no_picture(lab, tmp_path):
     """Where Ghostscript is installed, this listed and read files, and created some."""
     made = tmp_path / "made"
     program = f"({made}) (w) file dup (hello) writestring closefile"
-    start = time.monotonic()
     for name in ("cat.png", "cat.eps", "cat.jpg"):
         for data in (postscript(program), postscript("{} loop")):
             assert "not a picture" in lab.classify(lab.upload(data, name))
-    assert time.monotonic() - start < 6 * AT_ONCE_S
     assert not made.exists()
 
 
@@ -348,13 +345,12 @@ def test_costly_files_are_refused_and_the_page_stays_reachable(lab):
     with ThreadPoolExecutor(10) as pool:
         answers = [pool.submit(lab.run, inspect, [file, "auto", "", None]) for file in files]
         answers += [pool.submit(lab.classify, file) for file in files]
-        waits = []
+        pages = 0
         while not all(answer.done() for answer in answers):
-            start = time.monotonic()
             assert lab.http.get("/").is_success
-            waits.append(time.monotonic() - start)
-            time.sleep(0.2)
-    assert max(waits) < AT_ONCE_S
+            pages += 1
+    # A server that decodes in its own loop answers once between two pictures, at most.
+    assert pages > len(answers)
     for answer in (answers[4].result(), answers[9].result()):
         assert "scans" in answer
     assert '"label":"ship"' in lab.classify(lab.upload((EXAMPLES / "ship.png").read_bytes()))
@@ -410,7 +406,7 @@ def strangely_opened(lab: Lab, events: list[list[str]]) -> list[list[str]]:
 
 def test_nothing_else_is_opened_during_all_this(lab, strange_paths):
     """By the server and by the processes that decode, whatever was sent to them."""
-    before = len(lab.seen())
+    before = len(lab.events())
     data = (EXAMPLES / "ship.png").read_bytes()
     upload = lab.upload(data)
     pictures = [form for path in strange_paths.values() for form in forms(path)]
@@ -426,7 +422,7 @@ def test_nothing_else_is_opened_during_all_this(lab, strange_paths):
     lab.call("scenarios")
     for endpoint in lab.endpoints():
         lab.run(endpoint, lab.defaults(endpoint))
-    events = lab.seen()[before:]
+    events = lab.events()[before:]
     assert len(pictures) > 150
     assert {event[0] for event in events} == {"server", "decoder"}
     assert strangely_opened(lab, events) == []
@@ -434,7 +430,7 @@ def test_nothing_else_is_opened_during_all_this(lab, strange_paths):
 
 @pytest.mark.parametrize("process", ["server", "decoder"])
 def test_a_planted_read_would_be_seen(lab, secret, process):
-    before = len(lab.seen())
+    before = len(lab.events())
     plant = PLANT + process.encode() + b" " + str(secret).encode() + b"\n"
     lab.classify(lab.upload((EXAMPLES / "ship.png").read_bytes() + plant))
-    assert strangely_opened(lab, lab.seen()[before:]) == [[process, "open", str(secret)]]
+    assert strangely_opened(lab, lab.events()[before:]) == [[process, "open", str(secret)]]

@@ -490,7 +490,7 @@ def test_micro_batches_add_up_to_the_mean_of_their_gradients(dataset, tiny_weigh
 def test_batches_that_do_not_come_out_even_are_one_sentence(dataset, tmp_path, capsys):
     assert main(options(dataset, tmp_path / "c", "--micro-batches", "3")) == 1
     assert "a batch of 8 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
-    # Of 32 pictures there is no larger batch.
+    # There are 32 pictures, and so no larger batch.
     assert main(options(dataset, tmp_path / "c", "--batch-size", "99", "--micro-batches", "3")) == 1
     assert "a batch of 32 cannot be cut into 3 equal micro-batches" in capsys.readouterr().err
 

@@ -219,7 +219,7 @@ def _seconds(journal: Journal) -> list[float]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that matter."""
+    """The versions of Python and of the packages that matter."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -65,7 +65,7 @@ FGSM = AttackConfig("FGSM", descent_of("FGSM"))
 BIM, MI_FGSM = (AttackConfig(name, descent_of(name, 10), steps=10) for name in ("BIM", "MI-FGSM"))
 
 
-def pgd(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> AttackConfig:
+def pgd_config(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> AttackConfig:
     """PGD from a random start."""
     return AttackConfig("PGD", replace(descent_of("PGD", steps), loss=loss, restarts=restarts), steps=steps)
 
@@ -85,7 +85,7 @@ class Preset:
     """How many of the adaptive attacker's pictures a codec of the paper's shape gets where they are large."""
     epsilons: tuple[float, ...] = (2.0, MAIN, 16.0)
     steps: int = 10
-    """Of PGD."""
+    """How many PGD makes."""
     restarts: int = 1
     suite: bool = False
     """Whether all attacks are run, or only FGSM, BIM and PGD by straight-through."""
@@ -100,7 +100,7 @@ class Preset:
 
     def grey(self, epsilon: float) -> list[AttackConfig]:
         """Attacks on the classifier, whose pictures every defence gets to see."""
-        found = [FGSM, BIM, pgd(self.steps)]
+        found = [FGSM, BIM, pgd_config(self.steps)]
         if self.has_suite(epsilon):
             found += [MI_FGSM, AttackConfig("APGD", steps=20), AttackConfig("APGD-DLR", steps=20)]
             if epsilon == MAIN:
@@ -109,14 +109,14 @@ class Preset:
 
     def direct(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
         """Attacks on the defended system, each on all pictures that the adaptive attacker gets."""
-        return self._chosen([self._fit(attack, defence) for attack in (FGSM, BIM, pgd(self.steps))])
+        return self._chosen([self._fit(attack, defence) for attack in (FGSM, BIM, pgd_config(self.steps))])
 
     def cascade(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
         """Stronger attacks on the defended system, each on what the ones before it left standing."""
         if not self.has_suite(epsilon):
             return []
-        attacks = [pgd(self.steps, loss="margin", restarts=self.restarts)]
-        attacks += [replace(pgd(self.steps), gradient=form) for form in defence.gradients[1:]]
+        attacks = [pgd_config(self.steps, loss="margin", restarts=self.restarts)]
+        attacks += [replace(pgd_config(self.steps), gradient=form) for form in defence.gradients[1:]]
         attacks += [MI_FGSM]
         found = [self._fit(attack, defence) for attack in attacks]
         found += [AttackConfig("APGD", steps=20), AttackConfig("APGD-DLR", steps=20)]
@@ -141,9 +141,9 @@ class Preset:
         """What the sanity checks want besides: more steps, and a strength that nothing survives."""
         longer = [2 * self.steps, 4 * self.steps] if self.suite else [2 * self.steps]
         found: list[tuple[AttackConfig, float, Scope]] = [
-            (self._fit(pgd(steps), defence), MAIN, "adaptive") for steps in longer
+            (self._fit(pgd_config(steps), defence), MAIN, "adaptive") for steps in longer
         ]
-        found.append((self._fit(pgd(self.steps), defence), LARGE, "few"))
+        found.append((self._fit(pgd_config(self.steps), defence), LARGE, "few"))
         return found if self.allows(found[0][0]) else []
 
     def names(self) -> set[str]:

@@ -26,13 +26,13 @@ from model.zoo import FAITHFUL, pairs
 (PAIR,) = pairs()
 
 
-class Seen(NamedTuple):
+class SystemOutput(NamedTuple):
     """What a system makes of pictures."""
 
     x_hat: Tensor
-    """What the classifier is shown, shape (B,3,H,W)."""
+    """What goes into the classifier, shape (B,3,H,W)."""
     features: Tensor
-    """What its last layer sees, shape (B,F)."""
+    """What goes into its last layer, shape (B,F)."""
     logits: Tensor
     """Shape (B,classes)."""
 
@@ -140,13 +140,13 @@ class AdversarialTask(Task[AdversarialSettings]):
         many_graphs()
         self.features_and_logits = torch.compile(self.classifier.features_and_logits)
 
-    def see(self, x: Tensor) -> Seen:
+    def forward(self, x: Tensor) -> SystemOutput:
         """What the system makes of pictures, shape (B,3,H,W), range [0,1]."""
         features, logits = self.features_and_logits(x)
-        return Seen(x, features.float(), logits.float())
+        return SystemOutput(x, features.float(), logits.float())
 
     def infer(self, x: Tensor) -> Tensor:
-        return self.see(x).logits
+        return self.forward(x).logits
 
     def attack(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Adversarial pictures against the whole system as it is at inference, shape (B,3,H,W)."""
@@ -157,11 +157,11 @@ class AdversarialTask(Task[AdversarialSettings]):
         epsilon, steps = self.settings.epsilon, self.settings.steps
         if self.settings.beta:
             with torch.no_grad():
-                wanted = self.see(x).logits.softmax(1)
+                wanted = self.forward(x).logits.softmax(1)
             goal: Goal = OtherAnswers(wanted)
         else:
             goal = Label(labels)
-        found = perturbed(lambda at: self.see(at).logits, goal, x, epsilon, steps, generator)
+        found = perturbed(lambda at: self.forward(at).logits, goal, x, epsilon, steps, generator)
         self.model.train(training).requires_grad_(True)
         return found
 
@@ -170,18 +170,18 @@ class AdversarialTask(Task[AdversarialSettings]):
         adversarial = self.attack(x, labels, generator)
         beta, matching = self.settings.beta, self.settings.matching
         if not (beta or matching):
-            seen = self.see(adversarial)
-            loss, of_adversarial = nn.functional.cross_entropy(seen.logits, labels), seen.logits
+            output = self.forward(adversarial)
+            loss, of_adversarial = nn.functional.cross_entropy(output.logits, labels), output.logits
         else:
-            seen = self.see(torch.cat((x, adversarial)))
-            of_clean, of_adversarial = seen.logits.chunk(2)
+            output = self.forward(torch.cat((x, adversarial)))
+            of_clean, of_adversarial = output.logits.chunk(2)
             loss = nn.functional.cross_entropy(of_clean if beta else of_adversarial, labels)
             if beta:
                 divergences = OtherAnswers(of_clean.softmax(1)).losses(of_adversarial)  # (B,)
                 loss = loss + beta * divergences.sum() / len(x)
-            clean, turned = seen.features.chunk(2)
+            clean, turned = output.features.chunk(2)
             loss = loss + matching * (1 - nn.functional.cosine_similarity(clean, turned)).mean()
-        loss = loss + self.faithful(seen.x_hat, x)
+        loss = loss + self.faithful(output.x_hat, x)
         right = (of_adversarial.detach().argmax(1) == labels).float().mean()
         return Step(loss, {"robust_accuracy": right})
 
@@ -271,13 +271,13 @@ class RobustTask(AdversarialTask):
         self.codec.com.compile()
         self.codec.rec.compile()
 
-    def see(self, x: Tensor) -> Seen:
+    def forward(self, x: Tensor) -> SystemOutput:
         x_hat = self.codec(x)
-        return super().see(x_hat)
+        return super().forward(x_hat)
 
     def faithful(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        shown = x.repeat(len(x_hat) // len(x), 1, 1, 1)
-        return self.settings.fidelity * (x_hat.float() - shown).square().mean()
+        clean = x.repeat(len(x_hat) // len(x), 1, 1, 1)
+        return self.settings.fidelity * (x_hat.float() - clean).square().mean()
 
     def finish(self, data: ImageSet) -> None:
         self.codec.measure_surrogate(to_float(data.every(100).images))

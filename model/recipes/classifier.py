@@ -121,18 +121,18 @@ class ClassifierTask(Task[ClassifierSettings]):
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         return sgd(self.model, learning_rate, self.weight_decay)
 
-    def shown(self, x: Tensor) -> Tensor:
-        """What the classifier is shown of pictures, shape (B,3,H,W), range [0,1]."""
+    def classifier_input(self, x: Tensor) -> Tensor:
+        """What goes into the classifier, shape (B,3,H,W), range [0,1]."""
         return x
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
         crops = random_crops(images, images.shape[-1], generator, self.padding)
         if not self.settings.cutmix:
-            logits = self.model(self.shown(to_float(crops))).float()
+            logits = self.model(self.classifier_input(to_float(crops))).float()
             loss = self.losses(logits, labels).mean()
         else:
             crops, others, own = cutmix(crops, labels, self.settings.cutmix, generator)
-            logits = self.model(self.shown(to_float(crops))).float()
+            logits = self.model(self.classifier_input(to_float(crops))).float()
             loss = (own * self.losses(logits, labels) + (1 - own) * self.losses(logits, others)).mean()
         return Step(loss, {"accuracy": (logits.detach().argmax(1) == labels).float().mean()})
 
@@ -149,7 +149,8 @@ class ClassifierTask(Task[ClassifierSettings]):
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
         correct = sum(
-            int((model(self.shown(x)).argmax(1) == labels).sum()) for x, labels in data.batches(500)
+            int((model(self.classifier_input(x)).argmax(1) == labels).sum())
+            for x, labels in data.batches(500)
         )
         low, high = wilson_interval(correct, len(data))
         return {"accuracy": correct / len(data), "accuracy_low": low, "accuracy_high": high}
@@ -177,7 +178,7 @@ class ReconstructionsTask(ClassifierTask):
         codec = ComDefend.from_pretrained(self.codec_name).requires_grad_(False)
         self.codec = codec.to(memory_format=torch.channels_last)
 
-    def shown(self, x: Tensor) -> Tensor:
+    def classifier_input(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             reconstruction: Tensor = self.codec.to(x.device)(x)
         return reconstruction.float()

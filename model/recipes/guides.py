@@ -43,10 +43,10 @@ class Guide(nn.Module):
                 module.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (seen,) = inputs
-        picture = seen.shape[1] == 3
-        if not picture and not any(seen is kept for kept in self._maps):  # a shortcut has the same input
-            self._maps.append(seen)
+        (features,) = inputs
+        picture = features.shape[1] == 3
+        if not picture and not any(features is kept for kept in self._maps):  # a shortcut has the same input
+            self._maps.append(features)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Feature maps, each of shape (B,C,h,w), and logits, (B,classes), of pictures (B,3,H,W) in [0,1]."""
@@ -57,11 +57,11 @@ class Guide(nn.Module):
             raise TypeError("this network never makes its maps smaller")
         return [each.float() for each in maps], logits
 
-    def guidance(self, x: Tensor, seen: Tensor) -> Guidance:
-        """How far its opinion of ``seen`` is from that of ``x``, both (B,3,H,W) in [0,1]."""
+    def guidance(self, x: Tensor, x_hat: Tensor) -> Guidance:
+        """How far its opinion of ``x_hat`` is from that of ``x``, both (B,3,H,W) in [0,1]."""
         with torch.no_grad():
             wanted_maps, wanted = self(x)
-        maps, answers = self(seen)
+        maps, answers = self(x_hat)
         divergence = nn.functional.kl_div(answers.log_softmax(1), wanted.softmax(1), reduction="none").sum(1)
         features = [
             (found - clean).square().mean((1, 2, 3)) / clean.square().mean((1, 2, 3)).clamp_min(1e-6)

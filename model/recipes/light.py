@@ -40,7 +40,7 @@ class LightSettings(PurifyingSettings):
 class LightTask(AnyCodecTask[LightSettings]):
     """Noisy pictures in, clean pictures out that mean the same, through the light shape.
 
-    Of the code's bits, more and more are hard: none at the start, all from :attr:`hardened` on.
+    More and more of the code's bits are hard: none at the start, all from :attr:`hardened` on.
 
     Two stages. In the first, small crops and the squared error alone teach the networks to rebuild pictures
     through the code and noise. In the second, guides come in slowly, over larger crops: the reconstruction,

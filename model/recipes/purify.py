@@ -46,8 +46,8 @@ SHAPES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
 def mean_of(codecs: list[ComDefend]) -> ComDefend:
     """The first codec, with the mean of all their weights.
 
-    Of use where each came of the one before: the mean keeps what each of the last runs was for (Wortsman et
-    al., "Model soups", ICML 2022). Codecs trained from different starts have no mean worth having.
+    It helps where each codec was trained from the one before: the mean keeps what each of the runs was for
+    (Wortsman et al., "Model soups", ICML 2022). Codecs trained from different starts have no useful mean.
 
     Raises:
         SettingError: the codecs are not of one shape.
@@ -145,13 +145,13 @@ class PurifyTask(AnyCodecTask[PurifySettings]):
         """How many planes each of ``count`` pictures keeps, shape (count,), int64."""
         return kept_planes(count, 1, self.model.planes, self.settings.dropout, generator)
 
-    def guidance(self, x: Tensor, shown: Tensor) -> Tensor:
-        """How far the guides' answers to ``shown`` are from those to ``x``, both (B,3,H,W); mean, in nats."""
+    def guidance(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """How far the guides' answers to ``x_hat`` are from those to ``x``, both (B,3,H,W); mean, in nats."""
         divergences = []
         for guide in self.guides.to(x.device):
             with torch.no_grad():
                 wanted = guide(x).float().softmax(1)
-            answer = guide(shown).float().log_softmax(1)
+            answer = guide(x_hat).float().log_softmax(1)
             divergences.append(nn.functional.kl_div(answer, wanted, reduction="batchmean"))
         return torch.stack(divergences).mean()
 
