@@ -278,6 +278,7 @@ def test_too_many_held_out_are_one_sentence(dataset, tmp_path, capsys):
     assert "32 of 32 training pictures cannot be held out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compiled_the_loss_is_the_same(data):
     task = RobustTask(data, RobustTask.chosen(beta=1, steps=2))
 

@@ -42,7 +42,7 @@ def test_the_default_surrogate_does_not_vanish_on_trained_logits():
     plain = torch.tensor([20.0], requires_grad=True)
     ops.binarise(plain, 20.0, "sigmoid").sum().backward()
     assert logits.grad.item() == pytest.approx(0.0121, rel=1e-2)  # exp(-1/2) / (20 sqrt(2 pi))
-    assert plain.grad.item() == pytest.approx(2.06e-9, rel=1e-2)  # exp(-20)
+    assert plain.grad.item() == 0  # in 32 bits the sigmoid is one there
 
 
 def test_the_surrogate_is_the_mean_of_the_noisy_code():
