@@ -93,7 +93,7 @@ class AdversarialTask(Task[AdversarialSettings]):
     """
 
     name = "adversarial"
-    default_out = "cifar10-adversarial"
+    default_out = PAIR.twin
     batch_size = 128
     learning_rate = 0.1
     epochs = 30
@@ -232,7 +232,7 @@ class RobustTask(AdversarialTask):
     """
 
     name = "robust"
-    default_out = "comdefend-cifar10-robust"
+    default_out = PAIR.codec
     learning_rate = 1e-3
     epochs = 10
     max_grad_norm = 1.0
