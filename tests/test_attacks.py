@@ -39,7 +39,8 @@ def test_every_attack_stays_inside_its_ball_as_an_8_bit_picture(
     if ATTACKS[name].has_epsilon:
         moved = ((found - pictures) * 255).abs()
         assert moved.max() <= 8 + 1e-3
-        assert moved.max() > 0 or name == "Square"  # which gives back what it could not fool
+        least = 0 if name == "Square" else 1  # a whole level of 8 bits; Square gives back what it did not fool
+        assert moved.max() >= least - 1e-3
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -231,7 +232,7 @@ def test_autoattack_asks_the_next_where_the_one_before_failed():
     labels = torch.zeros(4, dtype=torch.long)
     assert (Edge()(attack("APGD-DLR", Edge(), x, labels, epsilon=8, steps=2)).argmax(1) == labels).all()
     found = attack("AutoAttack", Edge(), x, labels, epsilon=8, steps=2)
-    assert (Edge()(found).argmax(1) != labels).any()
+    assert (Edge()(found).argmax(1) != labels).any()  # some of four: Square draws where it looks
 
 
 def test_autoattack_takes_pictures_whatever_their_order_in_memory(systems, coloured):
