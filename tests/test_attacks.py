@@ -39,7 +39,7 @@ def test_every_attack_stays_inside_its_ball_as_an_8_bit_picture(
     if ATTACKS[name].has_epsilon:
         moved = ((found - pictures) * 255).abs()
         assert moved.max() <= 8 + 1e-3
-        least = 0 if name == "Square" else 1  # a whole level of 8 bits; Square gives back what it did not fool
+        least = 0 if name == "Square" else 1  # a level; Square gives back what it did not fool
         assert moved.max() >= least - 1e-3
 
 
