@@ -311,8 +311,8 @@ def test_a_spare_that_died_is_replaced():
 
 def test_two_at_a_time_and_a_short_line(monkeypatch):
     own = Decoders(at_once=2, waiting=3, clock=lambda: 0.0, alarm=Never)
-    begun, go, lock = threading.Semaphore(0), threading.Event(), threading.Lock()
-    at_work, most = 0, 0
+    begun, waits, go = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+    at_work, most, lock = 0, 0, threading.Lock()
 
     def exchange(worker, data, least):
         nonlocal at_work, most
@@ -325,14 +325,20 @@ def test_two_at_a_time_and_a_short_line(monkeypatch):
             at_work -= 1
         return Image.new("RGB", (4, 4))
 
+    def waiting() -> Callable[[], None]:
+        """What somebody calls again and again who waits: tells it once."""
+        once = iter([waits.release])
+        return lambda: next(once, lambda: None)()
+
     monkeypatch.setattr(decoding, "_exchange", exchange)
     with ThreadPoolExecutor(8) as pool:
-        tries = [pool.submit(own.decode, b"") for _ in range(8)]
+        tries = [pool.submit(own.decode, b"", check=waiting()) for _ in range(8)]
         try:
             # Two of eight work and three wait: the other three are told so while nobody has finished.
             refused = list(itertools.islice(as_completed(tries, PATIENCE_S), 3))
             assert [attempt.exception().reason for attempt in refused] == ["busy"] * 3
             assert all(begun.acquire(timeout=PATIENCE_S) for _ in range(2))
+            assert all(waits.acquire(timeout=PATIENCE_S) for _ in range(3))
             assert sum(attempt.done() for attempt in tries) == 3
         finally:
             go.set()
