@@ -209,6 +209,7 @@ def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
         assert "not stopped by it" not in card
 
 
+@pytest.mark.slow
 def test_without_a_place_the_pair_goes_to_the_folders_of_its_names(dataset, tmp_path):
     found = options(dataset, tmp_path, "--epochs", "1")
     place = found.index("--out")
