@@ -21,6 +21,7 @@ def lite0() -> Classifier:
     return load_classifier("imagenet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "wanted"), [("espresso", "espresso"), ("photographer", "tripod"), ("rocket", "missile")]
 )
