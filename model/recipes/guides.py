@@ -78,6 +78,8 @@ def fold_batch_norms(classifier: Classifier) -> None:
     seen as it works. Only those of one block belong together: what a block gets may go around it, too.
     """
     net = classifier.net
+    convolutions = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    norms = {name: module for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
     made: dict[Tensor, str] = {}  # by identity, as tensors are hashed
     pairs: list[tuple[str, str]] = []
 
@@ -87,18 +89,12 @@ def fold_batch_norms(classifier: Classifier) -> None:
     def follows(name: str) -> Callable[..., None]:
         return lambda module, inputs: pairs.append((made.get(inputs[0], ""), name))
 
-    hooks = [
-        module.register_forward_hook(is_made(name))
-        if isinstance(module, nn.Conv2d)
-        else module.register_forward_pre_hook(follows(name))
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
-    ]
+    hooks = [module.register_forward_hook(is_made(name)) for name, module in convolutions.items()]
+    hooks += [module.register_forward_pre_hook(follows(name)) for name, module in norms.items()]
     classifier(torch.zeros(1, 3, 64, 64))
     for hook in hooks:
         hook.remove()
     for before, name in pairs:
         if before and before.rpartition(".")[0] == name.rpartition(".")[0]:
-            norm = net.get_submodule(name)
-            net.set_submodule(before, fuse_conv_bn_eval(net.get_submodule(before), norm))
-            net.set_submodule(name, getattr(norm, "act", nn.Identity()))  # timm's activates, too
+            net.set_submodule(before, fuse_conv_bn_eval(convolutions[before], norms[name]))
+            net.set_submodule(name, getattr(norms[name], "act", nn.Identity()))  # timm's activates, too
