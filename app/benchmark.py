@@ -55,13 +55,16 @@ def median_seconds(action: Callable[[], object], repeats: int = 5, clock: Clock 
 
 
 @contextmanager
-def served(device: str, program: list[str] | None = None, folder: Path | None = None) -> Iterator[str]:
+def served(
+    device: str, program: list[str] | None = None, folder: Path | None = None, log: Path | None = None
+) -> Iterator[str]:
     """The address of the lab, served by a new process, once its page answers.
 
     Args:
         device: to compute on.
         program: the command without its options, if not the ``python app.py`` of this very code.
         folder: where to start it. By default not the repository's, since nothing may depend on that.
+        log: where to put what it prints, if anybody wants to read it.
 
     Raises:
         RuntimeError: it ended, or did not answer in time; with what it printed.
@@ -74,18 +77,18 @@ def served(device: str, program: list[str] | None = None, folder: Path | None = 
         script = [str(files.REPOSITORY / "app.py")] if files.IN_CLONE else ["-P", "-m", "app.cli"]
         program = [sys.executable, *script]
     command = [*program, "--device", device]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
     start = time.perf_counter()
     folder = folder or Path(tempfile.gettempdir())
     with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder) as process,
+        tempfile.TemporaryFile() if log is None else log.open("w+b") as printed,
+        subprocess.Popen(command, stdout=printed, stderr=printed, env=environment, cwd=folder) as process,
     ):
         try:
             while not _answers(address):
                 if process.poll() is not None or time.perf_counter() - start > START_LIMIT_SECONDS:
-                    log.seek(0)
-                    raise RuntimeError(f"the page did not start:\n{log.read().decode()}")
+                    printed.seek(0)
+                    raise RuntimeError(f"the page did not start:\n{printed.read().decode()}")
                 time.sleep(0.1)
             yield address
         finally:

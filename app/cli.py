@@ -1,9 +1,14 @@
 """The ComDefend lab: without options it serves the page; ``--train`` refreshes the weights."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +30,13 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port (default: 7860 or the next free one)")
     serve.add_argument("--share", action="store_true", help="make a public link")
+    serve.add_argument("--metrics-port", type=int, help="port for Prometheus (default: none)")
+    serve.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE",
+                       help="what visitors may take, see docs/hosting.md; once for each limit")  # fmt: skip
+    # --codec is among the settings of recipes, which the help has apart.
+    serve.description = (
+        "--codec USER/NAME serves with a codec from the Hub, or from a folder, where none is chosen"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--train",
@@ -32,6 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
         const="codec",
         choices=sorted(train.TASKS),
         help="train the codec (default), the purifying codec or a classifier, then exit",
+    )
+    mode.add_argument(
+        "--licences", action="store_true", help="list the licences of all packages and pictures, then exit"
     )
     mode.add_argument("--evaluate", action="store_true", help="measure accuracy under attack, then exit")
     mode.add_argument(
@@ -58,13 +73,20 @@ def main(argv: list[str] | None = None) -> int:
     command = shlex.join([*program, *argv])
     if args.train:
         return train.main(args, command, files.WORKPLACE)
-    if given := train.given_settings(args):
+    given = train.given_settings(args)
+    # A recipe has a setting of that name, too.
+    codec = None if args.evaluate or args.benchmark or args.licences else given.pop("codec", None)
+    if given:
         parser.error(f"{train.option(next(iter(given)))} is a setting of a recipe: name one with --train")
     if args.evaluate:
         from app.places import PUBLISHED
         from model import evaluate
 
         return evaluate.main(args, command, files.WORKPLACE, PUBLISHED)
+    if args.licences:
+        from app import licences
+
+        return licences.main()
     if args.benchmark == "compute":
         from model.train import cost
 
@@ -73,48 +95,92 @@ def main(argv: list[str] | None = None) -> int:
         from app import benchmark
 
         return benchmark.main(args.device)
-    return serve(args)
+    return serve(args, codec)
 
 
-def serve(args: argparse.Namespace) -> int:
-    """Serve the page until it is stopped."""
-    import threading
+def serve(args: argparse.Namespace, codec: str | None = None) -> int:
+    """Serve the page until it is stopped.
 
-    from app.images import open_picture
-    from app.lab import Lab
-    from app.page.build import build_demo, launch_options
-    from app.page.layout import example_pictures
-    from app.settings import Settings
-    from model.device import DeviceError
-    from model.files import WeightsError
-    from model.zoo import CODECS, default_classifier
+    Args:
+        args: the options.
+        codec: one that is none of ours, by its Hub id or its folder.
+    """
+    from app import settings
+    from app.server.leftovers import own_folder
 
     try:
-        settings = Settings.collect(args.host, args.port, args.device, args.share)
-        lab = Lab(settings.device)
-        for name in CODECS:
-            lab.codec(name)
-        lab.classifier(default_classifier("small"))
-        demo = build_demo(lab)
-    except WeightsError as error:
-        print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
-        return 1
-    except (DeviceError, ValueError) as error:
+        settings.choose(settings.Limits.collect(args.limit))
+        wanted = settings.Settings.collect(
+            args.host, args.port, args.device, args.share, metrics_port=args.metrics_port, codec=codec
+        )
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
-    threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
     try:
-        demo.queue(max_size=32).launch(
-            server_name=settings.host,
-            server_port=settings.port,
-            share=settings.share,
-            **launch_options(),
-        )
+        with own_folder():  # before Gradio is imported, which looks then where files go
+            status, is_idle = _serve(wanted)
+        if not is_idle:
+            sys.stderr.flush()
+            os._exit(status)
+        return status
     except OSError as error:  # the port is taken, say
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
+
+
+def _serve(wanted: "Settings") -> tuple[int, bool]:
+    """The exit status, and whether nothing goes on any more."""
+    import threading
+
+    from app import settings
+    from app.handlers.visitors import Visitors
+    from app.images import open_picture
+    from app.lab import Lab
+    from app.page.build import build_demo, health_of, launch_options
+    from app.page.layout import example_pictures
+    from app.server import metrics, runs, serving
+    from model.device import DeviceError
+    from model.files import WeightsError
+    from model.zoo import CODECS, default_classifier, prefer_codec
+
+    try:
+        if wanted.codec is not None:
+            prefer_codec(wanted.codec)
+        lab = Lab(wanted.device)
+        for name in CODECS:
+            lab.codec(name)
+        lab.classifier(default_classifier("small"))
+        visitors = Visitors()
+        demo = build_demo(lab, visitors)
+        if wanted.metrics_port is not None:
+            listen, _ = metrics.start(
+                wanted.metrics_port,
+                wanted.host or "127.0.0.1",
+                waiting=lambda: len(demo._queue),
+                going=lambda: demo.duty.going,
+            )
+            demo.journal.listeners.append(listen)
+    except WeightsError as error:
+        print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
+        return 1, True
+    except (DeviceError, metrics.MetricsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1, True
+    runs.log_to_stderr()
+    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
+    warming = threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True)
+    warming.start()
+    is_idle = serving.serve(
+        demo.queue(max_size=settings.limits.waiting_runs),
+        demo.duty,
+        visitors.stop_all,
+        settings.limits.closing_seconds,
+        server_name=wanted.host,
+        server_port=wanted.port,
+        share=wanted.share,
+        **launch_options(lambda: health_of(demo, lab)),
+    )
+    return 0, is_idle and not warming.is_alive()
 
 
 if __name__ == "__main__":  # python -m app.cli, where there is no app.py beside the package

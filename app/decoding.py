@@ -26,24 +26,25 @@ import PIL
 from PIL import Image
 
 from app.decoder import READY
+from app.settings import limits
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MAX_PIXELS = 40_000_000
-MIN_SIDE = 4
-MAX_SCANS = 100
+MAX_PIXELS = limits.picture_megapixels * 1_000_000
+MIN_SIDE = limits.picture_side
+MAX_SCANS = limits.jpeg_scans
 """The most a progressive JPEG may have: it is gone through once for each. Cameras make about ten."""
-MAX_SECONDS = 2.5
+MAX_SECONDS = limits.decode_seconds
 """For one picture. The answer has to be there after three, with the way there and back."""
-MAX_MEMORY = 512 * 1024**2
+MAX_MEMORY = limits.decode_megabytes * 1024**2
 """Bytes for one picture, besides what the process has taken before it."""
-AT_ONCE = 2
-MAX_WAITING = 8
+AT_ONCE = limits.decode_at_once
+MAX_WAITING = limits.decode_waiting
 """So many wait for their turn, and no more: each holds a thread of the server."""
-MAX_WAIT_SECONDS = 15
+MAX_WAIT_SECONDS = limits.decode_wait_seconds
 PIPE_BYTES = 1024**2
 """How much the pipes hold, where that can be chosen. Each time one is full or empty, the other side must get
 the processor, which takes a while where others want it: with 64 kB, a large picture took two seconds."""

@@ -99,6 +99,10 @@ class Lab:
             self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
 
+    def loaded(self) -> dict[str, list[str]]:
+        """The names of the models that are in memory."""
+        return {"classifiers": list(self._classifiers), "codecs": list(self._codecs)}
+
     def warm_up(self, pictures: Iterable[Image.Image]) -> None:
         """Throw-away runs, so that the first visitor does not wait for imports and caches."""
         for picture in pictures:

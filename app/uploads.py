@@ -18,12 +18,12 @@ from typing import Any
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from app import settings
 from app.images import ImageError
 
 EXAMPLES = Path(__file__).parent / "examples"
 EXAMPLE_SUFFIXES = {".jpg", ".png"}
-MAX_MEGABYTES = 20
-MAX_BYTES = MAX_MEGABYTES * 1024**2
+MAX_BYTES = settings.limits.file_bytes
 """The largest file, however it comes."""
 REFUSAL = (
     "Only pictures that were uploaded here, and the examples, can be used; this is neither, "
@@ -124,7 +124,7 @@ def read(path: str) -> bytes:
 
 
 def _too_long() -> str:
-    return f"This file is too large; the limit is {MAX_MEGABYTES} MB."
+    return f"This file is too large; the limit is {settings.limits.file_megabytes} MB."
 
 
 def _opened(name: str) -> int:

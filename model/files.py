@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +31,39 @@ class WeightsError(RuntimeError):
         self.repair = repair
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` in one step: a reader sees the old bytes or the new ones, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+class StorageError(OSError):
+    """Something could not be written: no room, or no right to; what was there before is as it was."""
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """The system's errors of a block that replaces ``path``, as one sentence."""
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"{path} could not be written: {reason}. What was there before is as it was."
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` in one step: a reader sees the old bytes or the new ones, never a part.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -100,19 +123,30 @@ def tensors_hash(module: nn.Module) -> str:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put the complete folder ``new`` in the place of ``target``; ``new`` stays where it is."""
+    """Put the complete folder ``new`` in the place of ``target``; ``new`` stays where it is.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     staged = target.with_name(f".{target.name}.new")
     old = target.with_name(f".{target.name}.old")
-    for leftover in (staged, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(new, staged)
-    if target.exists():
-        target.rename(old)
-    try:
-        staged.rename(target)
-    except OSError:
-        if old.exists():
+    with _written(target):
+        if old.exists() and not target.exists():  # somebody was ended between the two steps below
             old.rename(target)
-        raise
+        for leftover in (staged, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copytree(new, staged)
+            if target.exists():
+                target.rename(old)
+            try:
+                staged.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+        except OSError:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
     shutil.rmtree(old, ignore_errors=True)

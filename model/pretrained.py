@@ -180,6 +180,15 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         write_json(save_directory / CONFIG_FILE, {**self.config.to_dict(), "sha256": digest})
 
 
+def folder_of(name_or_id: str) -> Path:
+    """Where a model's files are: its folder, or the snapshot of a Hub id, which is fetched if it has to be.
+
+    Raises:
+        WeightsError: there is no such folder, or the Hub does not give it.
+    """
+    return find_folder(name_or_id) or _download(name_or_id)
+
+
 def _download(model_id: str, **hub: Any) -> Path:
     """Fetch a model's two files from the Hub; the folder of its snapshot."""
     try:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 from torch import Tensor
 
 from model import imagenet, pretrained
-from model.config import ClassifierConfig
+from model.config import ClassifierConfig, CodecConfig
 from model.imagenet import Lite, OnProgress
 
 Pictures = Literal["small", "photographs"]
@@ -65,6 +65,12 @@ class CodecEntry(Entry):
     """What it was trained on."""
     partner: str | None = None
     """The classifier that it was trained together with: it stands before no other."""
+    fetched: Path | None = None
+    """Where it was put that is none of ours, see :func:`prefer_codec`."""
+
+    @property
+    def folder(self) -> Path:
+        return self.fetched or super().folder
 
 
 @dataclass(frozen=True)
@@ -197,8 +203,28 @@ def default_classifier(pictures: Pictures) -> str:
 
 def default_codec(pictures: Pictures) -> str:
     """The name of the codec that is meant where none is named."""
+    for entry in CODECS.values():
+        if entry.fetched is not None:
+            return entry.name
     (name,) = (entry.name for entry in EVERY_CODEC if entry.default_for == pictures)
     return name
+
+
+def prefer_codec(name: str) -> None:
+    """Offer a codec that is none of ours, and mean it where none is named; ours only if they are there.
+
+    Args:
+        name: its id on the Hub ("USER/NAME"), or its folder.
+
+    Raises:
+        WeightsError: it cannot be had, or is no codec. Its weights are checked when they are loaded.
+    """
+    folder = pretrained.folder_of(name)
+    pretrained.read_config(folder, CodecConfig)
+    ours = {key: entry for key, entry in CODECS.items() if entry.has_folder and key != name}
+    CODECS.clear()
+    CODECS[name] = CodecEntry(name, "the codec that this lab was started with", fetched=folder)
+    CODECS.update(ours)
 
 
 def find_classifier(name: str) -> ClassifierEntry:

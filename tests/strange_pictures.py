@@ -51,3 +51,20 @@ def postscript(program: str) -> bytes:
     return (
         f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n{program}\nshowpage\n%%EOF\n"
     ).encode()
+
+
+def tiff(*entries: tuple[int, int]) -> bytes:
+    """A TIFF that has nothing but these tags, numbers of 16 bits each."""
+    tags = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + struct.pack("<I", 0)
+
+
+def qoi(width: int, height: int) -> bytes:
+    """A black picture of a format that Pillow reads and the lab does not."""
+    return (
+        b"qoif"
+        + struct.pack(">IIBB", width, height, 3, 0)
+        + b"\xfe\0\0\0" * (width * height)
+        + bytes(7)
+        + b"\1"
+    )

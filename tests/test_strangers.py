@@ -31,6 +31,7 @@ from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
 pytestmark = pytest.mark.server
 
 META = {"_type": "gradio.FileData"}
+START_SECONDS = 120
 PATIENCE_S = 60
 """An answer that has not come by then will not come: the client gives up, and the test has failed."""
 EXAMPLES = ROOT / "app" / "examples"
@@ -101,8 +102,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        **os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_TEMP_DIR": str(uploads),
+        **os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(uploads),
     }  # fmt: skip
     command = [sys.executable, str(ROOT / "tests" / "audited.py"), str(log), "app.py", "--device", "cpu"]
     printed = (folder / "printed.log").open("w")
@@ -112,14 +112,15 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
                 wait_for(client, process, folder / "printed.log")
-                yield Lab(client, uploads, log, client.get("/config").json())
+                (own,) = uploads.glob("comdefend-lab-*")
+                yield Lab(client, own, log, client.get("/config").json())
         finally:
             process.terminate()
             printed.close()
 
 
 def wait_for(client: httpx.Client, process: subprocess.Popen, printed: Path) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
             if client.get("/config").is_success:
@@ -149,8 +150,8 @@ def strange_paths(lab, secret) -> dict[str, str]:
     return {
         "absolute": str(secret),
         "relative": os.path.relpath(secret, tempfile.gettempdir()),
-        "upwards": f"{lab.uploads}/../../{outside.name}/{secret.name}",
-        "upwards, twice": f"{lab.uploads}/planted/../../../{outside.name}/{secret.name}",
+        "upwards": f"{lab.uploads}/../../../{outside.name}/{secret.name}",
+        "upwards, twice": f"{lab.uploads}/planted/../../../../{outside.name}/{secret.name}",
         "link": str(inside / "link.png"),
         "linked folder": str(inside / "folder" / secret.name),
         "fifo": str(outside / "fifo.png"),

@@ -1,5 +1,6 @@
 """Training through the command line, on a few generated pictures."""
 
+import errno
 import json
 import shutil
 import signal
@@ -83,6 +84,29 @@ def test_training_leaves_a_complete_folder(dataset, tmp_path, what, kind):
     assert "two colours" in card
     assert "--epochs 3" in card
     assert record["recipe"]["data"] == "two colours"
+
+
+def test_a_full_disk_ends_a_training_with_a_sentence_and_leaves_the_checkpoint(
+    dataset, tmp_path, monkeypatch, capsys
+):
+    out, kept = tmp_path / "c", tmp_path / "runs" / "c" / "checkpoint.safetensors"
+    flush = files.os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if kept.exists():  # there was room for one
+            raise OSError(errno.ENOSPC, "full")
+        flush(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    assert main(options(dataset, out, "--epochs", "3")) == 1
+    error = capsys.readouterr().err
+    assert "checkpoint.safetensors could not be written: No space left on device" in error
+    assert "Traceback" not in error
+    assert checkpoint.read_run_state(kept)["step"] == 4  # of the first epoch
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    monkeypatch.setattr(files.os, "fsync", flush)
+    assert main(options(dataset, out, "--resume")) == 0
+    ComDefend.from_pretrained(out)
 
 
 @pytest.mark.slow

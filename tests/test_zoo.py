@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.lab import Lab
 from model import pretrained, zoo
+from model.files import WeightsError
 from model.zoo import (
     CLASSIFIERS,
     CODECS,
@@ -20,6 +22,7 @@ from model.zoo import (
     default_codec,
     find_classifier,
     offered,
+    prefer_codec,
 )
 
 NAMES = [entry.name for entry in (*EVERY_CODEC, *EVERY_CLASSIFIER)]
@@ -98,3 +101,59 @@ def test_an_unknown_classifier_is_an_error_that_lists_the_names():
     for name in ("magic", None, ["cifar10"]):
         with pytest.raises(UnknownClassifierError, match=r"choose from cifar10, .*imagenet-resnet50"):
             find_classifier(name)
+
+
+@pytest.fixture
+def own_codecs(monkeypatch):
+    """What a test does to the codecs does not last."""
+    monkeypatch.setattr(zoo, "CODECS", dict(CODECS))
+    monkeypatch.setattr("app.lab.CODECS", zoo.CODECS)
+    return zoo.CODECS
+
+
+def test_a_codec_from_the_hub_is_offered_first_and_meant_where_none_is_named(
+    own_codecs, monkeypatch, tmp_path, codec
+):
+    codec.save_pretrained(tmp_path)
+    asked = []
+
+    def download(repo_id: str, filename: str, **_: object) -> str:
+        asked.append((repo_id, filename))
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+    prefer_codec("someone/codec")
+    assert asked == [("someone/codec", "model.safetensors"), ("someone/codec", "config.json")]
+    assert next(iter(own_codecs)) == "someone/codec"
+    assert len(own_codecs) > 1
+    assert codec_for("cifar10") == codec_for("imagenet") == "someone/codec"
+    assert codec_for("cifar10-on-reconstructions") == "comdefend-cifar10-purify"  # its own
+    assert Lab("cpu").codec("someone/codec").config == codec.config
+
+
+def test_a_codec_from_the_hub_is_read_as_strictly_as_ours(own_codecs, monkeypatch, tmp_path, codec):
+    codec.save_pretrained(tmp_path)
+    monkeypatch.setattr(
+        pretrained, "hf_hub_download", lambda repo_id, filename, **_: str(tmp_path / filename)
+    )
+    tensors = tmp_path / "model.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-1] ^= 1
+    tensors.write_bytes(data)
+    prefer_codec("someone/codec")
+    with pytest.raises(WeightsError, match="is damaged: its SHA-256"):
+        Lab("cpu").codec("someone/codec")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match="does not fit"):
+        prefer_codec("someone/codec")
+
+
+def test_a_codec_that_the_hub_does_not_give_changes_nothing(own_codecs, monkeypatch):
+    def fail(**_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(pretrained, "hf_hub_download", fail)
+    before = dict(own_codecs)
+    with pytest.raises(WeightsError, match="'someone/codec' could not be had from the Hub: no network"):
+        prefer_codec("someone/codec")
+    assert own_codecs == before

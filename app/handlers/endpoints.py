@@ -6,18 +6,15 @@ from typing import Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
+from app import settings
 from app.handlers.errors import answered
-from app.handlers.visitors import ENOUGH_PIXELS, MAX_SECONDS, Upload, Visitors
+from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import ImageError, full_size, open_picture, to_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.measure import packed
 from app.scenario import AUTO, Scenario, Watch, make_scenario, whole
 from app.views import cached_file
 from model.attacks import ThreatModel
-
-MAX_CODEC_PIXELS = {1: 4_000_000, 2: 12_000_000, 4: 12_000_000}
-"""The largest picture that ``/defend`` takes, by how far the codec scales it down: that decides what a pixel
-costs."""
 
 
 class RunResult(NamedTuple):
@@ -84,7 +81,7 @@ class Endpoints:
         with self.visitors.watching(request) as watch:
             picture = open_picture(image, check=watch.check)
             name = resolved_codec(codec, resolved(AUTO, picture.size))
-            limit = MAX_CODEC_PIXELS[self.lab.codec(name).config.downscale]
+            limit = _most_pixels(self.lab.codec(name).config.downscale)
             if picture.width * picture.height > limit:
                 raise ImageError(
                     f"This picture has {picture.width} x {picture.height} pixels; {name} takes up to "
@@ -96,7 +93,7 @@ class Endpoints:
     @answered
     def classify(self, image: Upload, classifier: str = AUTO) -> dict[str, Any]:
         """The bare classifier's five most probable classes."""
-        watch = Watch(limit_s=MAX_SECONDS)
+        watch = Watch(limit_s=settings.limits.run_seconds)
         picture = open_picture(image, ENOUGH_PIXELS, watch.check)
         name = resolved(classifier, picture.size)
         return {"classifier": name, **asdict(self.lab.classify(picture, name, watch))}
@@ -105,3 +102,9 @@ class Endpoints:
     def scenarios(self) -> dict[str, Any]:
         """The choices that a run has, and their limits."""
         return self.lab.scenarios()
+
+
+def _most_pixels(downscale: int) -> int:
+    """The largest picture that ``/defend`` takes: how far a codec scales it down says what a pixel costs."""
+    limits = settings.limits
+    return round(1e6 * (limits.defend_paper_megapixels if downscale == 1 else limits.defend_megapixels))

@@ -2,20 +2,31 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import gradio as gr
 
 from app.images import ImageError
 from app.scenario import ScenarioError
+from app.server.gate import FAILED
 from model.attacks import AttackCancelled, AttackError
 from model.files import WeightsError
 from model.zoo import UnknownClassifierError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+CLOSING = "The lab is about to restart and takes no new runs; try again in a minute."
+DESCRIBED = "/gradio_api/info says what it takes."
 log = logging.getLogger(__name__)
+
+
+class Refusal(gr.Error):
+    """A visitor asked for what cannot be done: the sentence says why, and nothing is wrong with the lab."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, print_exception=False)
 
 
 def answered(handler: Callable[P, T]) -> Callable[P, T]:
@@ -23,23 +34,60 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(handler)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with answering():
             return handler(*args, **kwargs)
-        except AttackCancelled:
-            raise gr.Error("This run was stopped.", print_exception=False) from None
-        except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
-            raise gr.Error(_sentence(error), print_exception=False) from error
-        except WeightsError as error:
-            log.exception("weights do not load")
-            repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
-            raise gr.Error(_sentence(error) + repair, print_exception=False) from error
-        except gr.Error:
-            raise
-        except Exception as error:
-            log.exception("a handler failed")
-            raise gr.Error("Something went wrong on our side; the log has the details.") from error
 
     return wrapper
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """The same for a block of code."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except AttackCancelled:
+        raise Refusal("This run was stopped.") from None
+    except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
+        raise Refusal(_sentence(error)) from error
+    except WeightsError as error:
+        log.exception("weights do not load")
+        repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
+        raise gr.Error(_sentence(error) + repair, print_exception=False) from error
+    except Exception as error:
+        log.exception("a handler failed")
+        raise gr.Error(FAILED, print_exception=False) from error
+
+
+@contextmanager
+def called(endpoint: str, given: int, wanted: int) -> Iterator[None]:
+    """What comes before a handler, in which Gradio's own errors name objects and files of the server.
+
+    Args:
+        endpoint: its name.
+        given: how many values the call has.
+        wanted: how many the endpoint takes.
+    """
+    if given < wanted:
+        raise Refusal(f"{endpoint} takes {wanted} values, and got {given}; {DESCRIBED}")
+    try:
+        yield
+    except gr.Error:
+        raise
+    except ImageError as error:
+        raise Refusal(_sentence(error)) from error
+    except Exception as error:
+        log.info("a call of %s does not fit: %s", endpoint, type(error).__name__)
+        raise Refusal(
+            f"A value in this call is not of the kind that {endpoint} takes; {DESCRIBED}"
+        ) from error
+
+
+def open_for(so: bool) -> None:
+    """Refuse new work where it is not so that it can be taken."""
+    if not so:
+        raise Refusal(CLOSING)
 
 
 def _sentence(error: Exception) -> str:

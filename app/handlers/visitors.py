@@ -5,12 +5,11 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from app import settings
 from app.scenario import Watch
 
 Upload = bytes | str | None
 """What a picture's file holds, which is all that is known of a visitor's; or the path of one of our own."""
-MAX_SECONDS = 300
-"""A run that takes longer is ended, since others wait for their turn."""
 ENOUGH_PIXELS = 1024
 """Sides of so many pixels are enough for every classifier, four times over.
 
@@ -28,7 +27,7 @@ class Visitors:
     @contextmanager
     def watching(self, request: gr.Request, progress: gr.Progress | None = None) -> Iterator[Watch]:
         """A watch on a visitor's run, by which :meth:`stop` reaches it."""
-        watch = Watch(None if progress is None else _shown_on(progress), MAX_SECONDS)
+        watch = Watch(None if progress is None else _shown_on(progress), settings.limits.run_seconds)
         self._watches[request.session_hash] = watch
         try:
             yield watch
@@ -40,6 +39,11 @@ class Visitors:
     def stop(self, request: gr.Request) -> None:
         """End a visitor's run, if there is one."""
         if watch := self._watches.pop(request.session_hash, None):
+            watch.stop()
+
+    def stop_all(self) -> None:
+        """End everybody's run: the server is about to."""
+        for watch in list(self._watches.values()):
             watch.stop()
 
 

@@ -7,9 +7,7 @@ picture that it hands out ``image.png``.
 
 from typing import Any
 
-import anyio
 import gradio as gr
-from gradio.blocks import BlockFunction
 from gradio.data_classes import Base64ImageData, ImageData
 from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
@@ -18,35 +16,11 @@ from app import uploads
 from app.handlers.errors import answered
 
 
-class GuardedBlocks(gr.Blocks):
-    """A page whose endpoints, public or private, are sent no file that :mod:`app.uploads` does not let pass.
-
-    Gradio 6.31 leaves three things open before a component's ``preprocess``, whichever component it is; this
-    class can go once they are mended there:
-
-    - It checks that a path lies in its upload folder only where the JSON object also has ``meta``. Without
-      it, the path reaches ``preprocess`` as it is: ``ImageData`` has no such check where ``FileData`` has
-      one. ``gr.Image`` itself opens it, and so any picture that the server can read.
-    - With ``meta``, it fetches a path that is an address of the web, in whatever field, without a limit to
-      its size. Private addresses are refused, but not hosts of huggingface.co that resolve to such.
-    - What it says when it refuses, ``InvalidPathError``, has the server's own paths in it.
-    """
-
-    async def preprocess_data(
-        self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **kwargs: Any
-    ) -> list[Any]:
-        def is_picture(number: int) -> bool:
-            return number < len(block_fn.inputs) and isinstance(block_fn.inputs[number], PictureFile)
-
-        inputs = await anyio.to_thread.run_sync(answered(uploads.admit_all), inputs, is_picture)
-        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
-
-
 class PictureFile(gr.Image):
     """A picture whose file reaches the handler undecoded: what it holds, never its name.
 
-    Where Gradio's own ``preprocess`` opens whatever ``path`` says (see :class:`GuardedBlocks`), decodes
-    base64 with all that Pillow knows, PostScript included, and reports errors in its own words.
+    Where Gradio's own ``preprocess`` opens whatever ``path`` says (see :mod:`app.page.guard`), decodes base64
+    with all that Pillow knows, PostScript included, and reports errors in its own words.
     """
 
     is_template = True

@@ -36,7 +36,7 @@ from model.evaluate.systems import (
     ready,
     transfer_source,
 )
-from model.files import WeightsError
+from model.files import StorageError, WeightsError
 from model.train import EXIT_ERROR, EXIT_OK, positive
 from model.zoo import UnknownClassifierError, default_classifier, find_classifier
 
@@ -109,7 +109,8 @@ def main(args: argparse.Namespace, command: str, place: Path, places: Places) ->
         print("\nStopped. What was measured is kept: the same command goes on from it.", file=sys.stderr)
         return 130
     except (
-        WeightsError, DataError, AttackError, DeviceError, UnknownDefenceError, UnknownClassifierError
+        WeightsError, DataError, AttackError, DeviceError, StorageError, UnknownDefenceError,
+        UnknownClassifierError,
     ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR

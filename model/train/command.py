@@ -20,7 +20,7 @@ from model.device import (
     keep_memory,
     training_precision,
 )
-from model.files import WeightsError
+from model.files import StorageError, WeightsError
 from model.recipes import TASKS, Recipe, SettingError, Task
 from model.recipes.settings import as_text
 from model.train import checkpoint
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = tim
     """
     try:
         return _train(args, command, place, clock)
-    except (TrainingError, SettingError, DataError, DeviceError, WeightsError) as error:
+    except (TrainingError, SettingError, DataError, DeviceError, WeightsError, StorageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
 

@@ -1,0 +1,1 @@
+"""How the page is served: what stands around Gradio's own server, and is no part of the page."""

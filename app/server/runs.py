@@ -1,0 +1,93 @@
+"""What is told of runs to those who operate the lab: a line of the log, and figures for Prometheus.
+
+Neither has a picture, an address or a name of a visitor: there is nothing in them to be careful with.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakValueDictionary
+
+ARRIVED = "comdefend.arrived"
+"""Set in a request's scope: when it came, by :func:`time.monotonic`."""
+log = logging.getLogger("app.runs")
+
+
+@runtime_checkable
+class Finding(Protocol):
+    """What a run found: an :class:`app.scenario.Outcome`, of which only this is asked here."""
+
+    def summary(self) -> dict[str, Any]:
+        """The run as JSON values."""
+
+
+class Journal:
+    """Tells of each run once.
+
+    Args:
+        clock: the one by which requests arrived.
+        listeners: called with what is told, as a dict.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        listeners: Iterable[Callable[[dict[str, Any]], None]] = (),
+    ) -> None:
+        self._clock = clock
+        self.listeners = list(listeners)
+        self._told: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+    def tell(self, endpoint: str, results: Any, began: float, arrived: float | None) -> None:
+        """Log the runs that are among an endpoint's results, if there are any that were not told of yet.
+
+        Args:
+            began: when it began to work, by the clock.
+            arrived: when it was asked to.
+        """
+        for summary in self._summaries(results):
+            self._say(
+                {
+                    "event": "run",
+                    "endpoint": endpoint,
+                    "scenario": summary["scenario"],
+                    "verdict": summary["verdict"],
+                    "timings_ms": summary["timings_ms"],
+                    "device": summary["device"],
+                    "queue_s": None if arrived is None else round(max(0.0, began - arrived), 3),
+                    "seconds": round(self._clock() - began, 3),
+                }
+            )
+
+    def ended(self, endpoint: str, how: str) -> None:
+        """Log an endpoint's work that came to nothing: "refused" or "failed"."""
+        self._say({"event": how, "endpoint": endpoint})
+
+    def _say(self, told: dict[str, Any]) -> None:
+        log.info("%s", json.dumps(told))
+        for listener in self.listeners:
+            listener(told)
+
+    def _summaries(self, results: Any) -> Iterator[dict[str, Any]]:
+        for result in results if isinstance(results, tuple | list) else [results]:
+            if isinstance(result, Finding):
+                if self._told.get(id(result)) is not result:
+                    self._told[id(result)] = result
+                    yield result.summary()
+            elif isinstance(result, list):
+                yield from self._summaries(result)
+            elif isinstance(result, dict) and {"scenario", "verdict", "timings_ms"} <= result.keys():
+                yield result
+
+
+def log_to_stderr() -> None:
+    """Show what the app's own loggers say, from INFO on; a run's line is JSON behind the logger's name."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("app")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
