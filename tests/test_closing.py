@@ -82,7 +82,7 @@ def test_what_is_going_finishes_and_what_is_new_is_refused(start, tmp_path):
     (kept,) = (tmp_path / "uploads").iterdir()
     server.http.post(f"{API}/upload", files={"files": ("a.png", b"x")}).raise_for_status()
     events = server.join(20)
-    until(lambda: server.health()["going"] > 0)
+    until(lambda: server.health().get("going", 0) > 0)
     server.process.send_signal(signal.SIGTERM)
     until(lambda: server.health().get("status") == "closing")
     refused = server.http.post(f"{API}/run/classify", json={"data": [PHOTOGRAPH, "auto"]})
@@ -112,7 +112,7 @@ def test_what_takes_too_long_is_stopped_and_a_kill_is_cleaned_up_after(start, tm
     server = start("--limit", "closing_seconds=0.5")
     assert not left.exists()
     server.join(200)
-    until(lambda: server.health()["going"] > 0)
+    until(lambda: server.health().get("going", 0) > 0)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE_S) == 0
     assert list((tmp_path / "uploads").iterdir()) == []

@@ -70,7 +70,7 @@ def test_nobody_outside_is_asked_for_anything(http, folder):
     assert '"label": "ship"' in events(http, "classify", SHIP, "auto")
     seen = [json.loads(line) for line in (folder / "seen.log").read_text().splitlines()]
     asked = [what for _, event, what in seen if event in ("socket.connect", "socket.getaddrinfo")]
-    assert asked  # Gradio looks whether its own page answers
+    assert asked  # Gradio asks its own server to begin
     assert [what for what in asked if not re.match(r"\('127\.0\.0\.1'|127\.0\.0\.1$|localhost$", what)] == []
 
 

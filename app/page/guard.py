@@ -80,10 +80,13 @@ class GuardedBlocks(gr.Blocks):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        began = time.monotonic()
-        result = await super().call_function(block_fn, processed_input, iterator, requests, *args, **kwargs)
-        if isinstance(block_fn, BlockFunction) and block_fn.queue:
-            http = getattr(requests, "request", None)
-            arrived = None if http is None else http.scope.get(ARRIVED)
-            self.journal.tell(str(block_fn.api_name), result["prediction"], began, arrived)
+        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        endpoint, began = str(fn.api_name), time.monotonic()
+        if not fn.queue:  # a few lines of the page, which are not ready for whatever a stranger sends
+            with called(endpoint, len(processed_input), len(fn.inputs)):
+                return await super().call_function(fn, processed_input, iterator, requests, *args, **kwargs)
+        result = await super().call_function(fn, processed_input, iterator, requests, *args, **kwargs)
+        http = getattr(requests, "request", None)
+        arrived = None if http is None else http.scope.get(ARRIVED)
+        self.journal.tell(endpoint, result["prediction"], began, arrived)
         return result

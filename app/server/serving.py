@@ -63,7 +63,8 @@ def serve(
     """
     signals = Signals()
     with signals.heard():
-        demo.launch(prevent_thread_lock=True, **options)
+        # Gradio asks for its own page then, waits three seconds, and gives up where a machine is busy.
+        demo.launch(prevent_thread_lock=True, _frontend=False, **options)
         while not signals.told.wait(1):  # a wait without an end is deaf to signals on some systems
             pass
         had_work = duty.going > 0
