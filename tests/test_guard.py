@@ -27,7 +27,7 @@ def endpoint(demo: GuardedBlocks, name: str, inputs: int) -> BlockFunction:
 
 def refusal(demo: GuardedBlocks, fn: BlockFunction, values: list[Any]) -> str:
     """What is said to a call, of which it is noted that it was the caller's mistake."""
-    http = SimpleNamespace(scope={})
+    http = SimpleNamespace(scope={"type": "http"})
     with pytest.raises(Refusal) as caught:
         asyncio.run(demo.process_api(fn, values, request=SimpleNamespace(request=http)))
     assert http.scope[REFUSED]

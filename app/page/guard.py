@@ -53,7 +53,7 @@ class GuardedBlocks(gr.Blocks):
         """Gradio's own, but all its errors are sentences; what waits for its turn is counted and told of."""
         fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         queued, endpoint = bool(fn.queue), str(fn.api_name)
-        scope = getattr(getattr(kwargs.get("request"), "request", None), "scope", None) or {}
+        scope = getattr(getattr(kwargs.get("request"), "request", None), "scope", None)
         try:
             with answering():  # what Gradio itself does not manage, too
                 if not queued:
@@ -63,7 +63,8 @@ class GuardedBlocks(gr.Blocks):
                 with self.duty.working():
                     return await super().process_api(fn, inputs, *args, **kwargs)
         except Refusal:
-            scope[REFUSED] = True
+            if scope is not None:
+                scope[REFUSED] = True
             if queued:
                 self.journal.ended(endpoint, "refused")
             raise
