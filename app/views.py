@@ -15,7 +15,7 @@ from app import figures, words
 from app.images import encode, to_picture
 from app.measure import packed
 from app.page import text
-from app.scenario import Outcome, Prediction
+from app.scenario import Outcome, Prediction, ScenarioError
 
 
 class AttackView(NamedTuple):
@@ -126,7 +126,12 @@ def before_after(outcome: Outcome, pair: str) -> str:
 
     Gradio's own slider is for the mouse alone; this one is an ``input``, which the keyboard reaches, too.
     ``page.js`` moves the border when it is moved.
+
+    Raises:
+        ScenarioError: there is no such key.
     """
+    if not isinstance(pair, str) or pair not in text.PAIRS:
+        raise ScenarioError(f"there is no pair {pair!r} to compare; choose from {', '.join(text.PAIRS)}")
     pictures = "".join(
         f'<img alt="{html.escape(text.VIEW_NAMES[view])}" src="{_data_url(getattr(outcome, view))}">'
         for view in text.PAIRS[pair]
