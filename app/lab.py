@@ -14,7 +14,7 @@ from torch import Tensor
 from app.events import Frame, Progress, streamed
 from app.images import prepare
 from app.measure import measure, predictions
-from app.run import Film, Look, Setup, target_index
+from app.run import FRAMES_SHARE, Film, Look, Setup, target_index
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
 from model import ComDefend, load_classifier
 from model.attacks import (
@@ -156,18 +156,22 @@ class Lab:
         return self._run(picture, scenario, watch or Watch(), None)
 
     def events(
-        self, picture: Image.Image, scenario: Scenario, watch: Watch | None = None
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch | None = None,
+        share: float = FRAMES_SHARE,
     ) -> Iterator[Progress | Frame | Outcome]:
         """The same run, told as it goes on: how far it is, frames of the attack, and at last the outcome.
 
-        Frames are made of attacks that take steps one by one, FGSM and its kin, and only as many as cost a
-        tenth of the attack's time. Closing the generator stops the run.
+        Frames are made of attacks that take steps one by one, BIM and its kin; they cost at most that share
+        of the attack's time, if it is not infinite. Closing the generator stops the run.
         """
         watched = watch or Watch()
 
         def work(tell: Callable[[Progress | Frame], None]) -> Outcome:
             hearing = watched.heard_by(lambda share, what: tell(Progress(share, what)))
-            return self._run(picture, scenario, hearing, tell)
+            return self._run(picture, scenario, hearing, tell, share)
 
         return streamed(work, watched.stop)
 
@@ -177,6 +181,7 @@ class Lab:
         scenario: Scenario,
         watch: Watch,
         on_frame: Callable[[Frame], None] | None,
+        share: float = 0,
     ) -> Outcome:
         setup = self._resolve(scenario, picture.size, watch)
         config = setup.classifier.config
@@ -191,6 +196,7 @@ class Lab:
                 original,
                 sum(timings.values()) / 1000,
                 on_frame,
+                share,
                 self._clock,
             )
             adversarial = self._attack(setup, original, film, watch, timings)

@@ -1,6 +1,7 @@
 """What the page opens with: the example pictures, and a finished run of the first of them."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ class Opening:
         """Compute it now. What goes wrong is logged: the page does without."""
         self.pending = True
         try:
-            for event in self.lab.events(open_picture(self.picture), self.scenario):
+            # Nobody waits for it yet, so that each step can be looked at.
+            for event in self.lab.events(open_picture(self.picture), self.scenario, share=math.inf):
                 if isinstance(event, Outcome):
                     self.outcome = event
         except Exception:

@@ -1,5 +1,6 @@
 """What a run sees: of one picture through both systems, and of an attack while it goes on."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from model import DefendedClassifier
 from model.classifiers import Classifier
 from model.defences import Codec
 
-FRAMES_SHARE = 0.1
-"""At most this share of an attack's time goes into showing it. As much again goes into drawing it."""
+FRAMES_SHARE = 0.15
+"""At most this share of an attack's time goes into looking at it. Some more goes into drawing it."""
 FRAMES_APART = 0.2
 """At least so many seconds lie between two frames: nobody sees more, and each has to be sent."""
 
@@ -76,15 +77,17 @@ class Look:
 
 
 class Pace:
-    """Says when to show an attack: so that it costs no more than ``FRAMES_SHARE`` of its time.
+    """Says when to show an attack: so that it costs no more than a share of its time.
 
     Args:
         cost: how many seconds a frame takes; the last one's duration is used from then on.
+        share: at most so much of the attack's time; infinite: each step is shown.
         clock: in seconds.
     """
 
-    def __init__(self, cost: float, clock: Callable[[], float]) -> None:
+    def __init__(self, cost: float, share: float, clock: Callable[[], float]) -> None:
         self._cost = cost
+        self._share = share
         self._clock = clock
         self._start = self._last = clock()
         self.spent = 0.0
@@ -92,9 +95,11 @@ class Pace:
 
     def due(self) -> bool:
         """Whether there is time for a frame now."""
+        if self._share == math.inf:
+            return True
         now = self._clock()
         worked = now - self._start - self.spent
-        return now - self._last >= FRAMES_APART and self.spent + self._cost <= FRAMES_SHARE * worked
+        return now - self._last >= FRAMES_APART and self.spent + self._cost <= self._share * worked
 
     def shown(self, since: float) -> None:
         """A frame was made, which began at ``since``."""
@@ -110,6 +115,7 @@ class Film:
         look: what both systems make of a picture.
         original: the same of the original, which took ``cost`` seconds.
         tell: is given the frames; None: nobody wants any, and none are made.
+        share: of the attack's time that they may cost.
         clock: in seconds.
     """
 
@@ -120,6 +126,7 @@ class Film:
         original: Look,
         cost: float,
         tell: Callable[[Frame], None] | None,
+        share: float,
         clock: Callable[[], float],
     ) -> None:
         self._setup = setup
@@ -128,7 +135,7 @@ class Film:
         self._label = int(original.bare.argmax())
         self._clock = clock
         self._tell = tell
-        self._pace = Pace(cost, clock) if tell is not None else None
+        self._pace = Pace(cost, share, clock) if tell is not None else None
         self.steps = setup.scenario.steps or 1
         self.trail = (self._step(0, original),)
 

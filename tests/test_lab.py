@@ -1,5 +1,6 @@
 import itertools
 import json
+import math
 import urllib.error
 from dataclasses import replace
 
@@ -211,13 +212,12 @@ def test_stopping_ends_a_run_at_once_and_leaves_the_lab_usable(lab, picture, thr
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 
 
-def test_a_run_told_as_it_goes_on_is_the_same_run(lab, picture, classifier, codec, monkeypatch):
+def test_a_run_told_as_it_goes_on_is_the_same_run(lab, picture, classifier, codec):
     """Each frame is the attack's own picture at that step, and both systems' answers for it."""
-    monkeypatch.setattr("app.run.FRAMES_SHARE", 1)
     clock = itertools.count(step=10)
     lab._clock = lambda: next(clock)
     wanted = scenario("PGD", threat_model="adaptive")
-    *told, outcome = lab.events(picture, wanted)
+    *told, outcome = lab.events(picture, wanted, share=1)
     assert torch.equal(outcome.adversarial, lab.run(picture, wanted).adversarial)
     assert {type(event) for event in told} <= {Progress, Frame}
     assert {event.what for event in told if isinstance(event, Progress)} <= {
@@ -255,9 +255,9 @@ def test_nobody_watching_costs_nothing(lab, picture, classifier):
     assert [step.step for step in outcome.trail] == [0, 20]
 
 
-def test_frames_cost_a_tenth_of_the_attack():
+def test_frames_cost_a_share_of_the_attack():
     now = 0.0
-    pace = Pace(cost=0.5, clock=lambda: now)
+    pace = Pace(cost=0.5, share=0.1, clock=lambda: now)
     shown = 0
     for _ in range(1000):  # each step of the attack takes 0.1 s, each frame 0.5 s
         now += 0.1
@@ -267,8 +267,9 @@ def test_frames_cost_a_tenth_of_the_attack():
             pace.shown(since=now - 0.5)
     assert 19 <= shown <= 20  # of 100 s, 10 s
     assert pace.spent == pytest.approx(0.5 * shown)
-    cheap = Pace(cost=0.0, clock=lambda: now)
+    cheap = Pace(cost=0.0, share=0.1, clock=lambda: now)
     assert not cheap.due()  # however cheap, nobody sees two in a moment
+    assert Pace(cost=9, share=math.inf, clock=lambda: now).due()
 
 
 def test_who_stops_listening_stops_the_run(lab, picture):

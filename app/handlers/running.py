@@ -53,7 +53,7 @@ class Running:
     """The page's runs over one lab.
 
     The controls are written down as a wish, in the visitor's session, by :meth:`ask` and :meth:`press`. A
-    change of the wish calls :meth:`run`, which reads the latest one when it begins. So it does not matter how
+    change of the wish calls :meth:`follow`, which reads the latest one when it begins. So it does not matter how
     many changes came while it was busy or waited for others: what is shown at the end is what was asked last.
 
     Args:
@@ -114,7 +114,7 @@ class Running:
         self.visitors.stop(request)
         return None, text.STOPPED, gr.update(visible=False)
 
-    def run(
+    def follow(
         self,
         wish: Wish | None,
         done: Wish | None,

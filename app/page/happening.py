@@ -69,7 +69,7 @@ def wire_runs(
         running.press, values, [wish, shown["status"]], trigger_mode="always_last", **AT_ONCE
     )
     ran = wish.change(
-        running.run,
+        running.follow,
         [wish, done, shown["outcomes"], *pair],
         page,
         trigger_mode="always_last",
