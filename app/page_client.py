@@ -53,7 +53,7 @@ class PageClient:
             pass
 
     def changes(self, callback: str, *data: object) -> Iterator[set[str | None]]:
-        """An event that queues: which components, by ``elem_id``, it changes, each time that it changes some."""
+        """An event that queues: which components, by ``elem_id``, it changes, each time that it tells."""
         self._post("/gradio_api/queue/join", self._names[callback], data)
         with self._http.stream("GET", f"/gradio_api/queue/data?session_hash={SESSION}") as stream:
             for line in stream.iter_lines():

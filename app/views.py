@@ -176,10 +176,10 @@ def before_after(outcome: Outcome, left: str, right: str) -> str:
     Gradio's own slider is for the mouse alone; this one is an ``input``, which the keyboard reaches, too.
     ``page.js`` moves the border when it is moved.
     """
+    pair = [picture_of(outcome, which) for which in (left, right)]
     names = [html.escape(text.PICTURES[which]) for which in (left, right)]
     pictures = "".join(
-        f'<img alt="{name}" src="{_data_url(picture_of(outcome, which))}">'
-        for name, which in zip(names, (left, right), strict=True)
+        f'<img alt="{name}" src="{_data_url(picture)}">' for name, picture in zip(names, pair, strict=True)
     )
     captions = "".join(f"<span>{name}</span>" for name in names)
     return (

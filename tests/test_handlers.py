@@ -173,7 +173,7 @@ def test_nothing_runs_that_is_shown_already(monkeypatch, wish):
     [
         ({"image": None}, "Choose a picture first"),
         ({"image": b"hello"}, "not a picture"),
-        ({"attack": "magic"}, "unknown attack 'magic'"),
+        ({"attack": "magic"}, "(?i)unknown attack 'magic'"),
         ({"planes_percent": 0}, "(?i)the share of planes kept"),
         ({"epsilon": "much"}, "must be a number"),
     ],

@@ -53,8 +53,9 @@ class Running:
     """The page's runs over one lab.
 
     The controls are written down as a wish, in the visitor's session, by :meth:`ask` and :meth:`press`. A
-    change of the wish calls :meth:`follow`, which reads the latest one when it begins. So it does not matter how
-    many changes came while it was busy or waited for others: what is shown at the end is what was asked last.
+    change of the wish calls :meth:`follow`, which reads the latest one when it begins. So it does not matter
+    how many changes came while it was busy or waited for others: what is shown at the end is what was asked
+    last.
 
     Args:
         opening: what the page shows before anything is asked.
