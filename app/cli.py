@@ -78,12 +78,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped."""
-    import threading
-
     from app.images import open_picture
     from app.lab import Lab
+    from app.opening import Opening, example_pictures
     from app.page.build import build_demo, launch_options
-    from app.page.layout import example_pictures
     from app.settings import Settings
     from model.device import DeviceError
     from model.files import WeightsError
@@ -95,15 +93,16 @@ def serve(args: argparse.Namespace) -> int:
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))
-        demo = build_demo(lab)
+        opening = Opening(lab)
+        demo = build_demo(lab, opening)
     except WeightsError as error:
         print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
         return 1
     except (DeviceError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
-    threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
+    small = open_picture(example_pictures()[-1][0])
+    opening.start(afterwards=lambda: lab.warm_up([small]))
     try:
         demo.queue(max_size=32).launch(
             server_name=settings.host,

@@ -12,7 +12,8 @@ from model.data import Box
 COLUMNS = 4
 """So many planes stand in a row."""
 MANY = 16
-"""Where there are more planes than these, rows are longer, and the mosaic is about a square."""
+"""Where there are more planes than these, rows are longer, the mosaic is about a square, and none is
+enlarged: together they are large enough."""
 BACKGROUND = 0.45
 LEAST_PLANE = 128
 """Planes that are less wide are enlarged, pixel by pixel, to about this width."""
@@ -47,7 +48,7 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
         flipped = code[0] != before[0]
         for bits, colour in ((flipped & (code[0] == 1), RAISED), (flipped & (code[0] == 0), LOWERED)):
             coloured[:, bits] = torch.tensor(colour)[:, None]
-    scale = max(1, LEAST_PLANE // planes.shape[-1])
+    scale = max(1, LEAST_PLANE // planes.shape[-1]) if len(planes) <= MANY else 1
     return to_picture(_tile(coloured.repeat_interleave(scale, 2).repeat_interleave(scale, 3)))
 
 

@@ -4,17 +4,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from app.events import Frame, Progress, streamed
 from app.images import prepare
 from app.measure import measure, predictions
+from app.run import FRAMES_SHARE, Film, Look, Setup, target_index
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
-from model import ComDefend, DefendedClassifier, load_classifier
+from model import ComDefend, load_classifier
 from model.attacks import (
     ATTACKS,
     MAX_EPSILON,
@@ -38,29 +40,6 @@ def resolved(classifier: str, size: tuple[int, int]) -> str:
 def resolved_codec(codec: str, classifier: str) -> str:
     """The name of the codec that is meant before a classifier."""
     return codec_for(classifier) if codec == AUTO else codec
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A scenario with all that its names stand for."""
-
-    scenario: Scenario
-    """As it was asked for, with the names that ``auto`` stood for."""
-    classifier: Classifier
-    defence: Codec
-    """The codec, with the planes that are kept."""
-    target: int | None
-    """The number of the class that is aimed at."""
-
-    @property
-    def is_adaptive(self) -> bool:
-        """Whether the attacker knows the codec, too."""
-        return self.scenario.threat_model == "adaptive"
-
-    @property
-    def attacked(self) -> torch.nn.Module:
-        """The system that the attacker knows, and attacks."""
-        return DefendedClassifier(self.classifier, self.defence) if self.is_adaptive else self.classifier
 
 
 class Lab:
@@ -174,28 +153,67 @@ class Lab:
             ScenarioError: the scenario asks for another thing that does not exist.
             WeightsError: weights are missing or damaged.
         """
-        watch = watch or Watch()
+        return self._run(picture, scenario, watch or Watch(), None)
+
+    def events(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch | None = None,
+        share: float = FRAMES_SHARE,
+    ) -> Iterator[Progress | Frame | Outcome]:
+        """The same run, told as it goes on: how far it is, frames of the attack, and at last the outcome.
+
+        Frames are made of attacks that take steps one by one, BIM and its kin; they cost at most that share
+        of the attack's time, if it is not infinite. Closing the generator stops the run.
+        """
+        watched = watch or Watch()
+
+        def work(tell: Callable[[Progress | Frame], None]) -> Outcome:
+            hearing = watched.heard_by(lambda share, what: tell(Progress(share, what)))
+            return self._run(picture, scenario, hearing, tell, share)
+
+        return streamed(work, watched.stop)
+
+    def _run(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch,
+        on_frame: Callable[[Frame], None] | None,
+        share: float = 0,
+    ) -> Outcome:
         setup = self._resolve(scenario, picture.size, watch)
-        classifier, config = setup.classifier, setup.classifier.config
-        original = prepare(picture, config.image_size, config.crop).to(self.device)
-        timings: dict[str, float] = {}
-        everything = torch.nn.ModuleList((classifier, setup.defence.codec))
+        config = setup.classifier.config
+        x = prepare(picture, config.image_size, config.crop).to(self.device)
+        timings = dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 0.0)
+        everything = torch.nn.ModuleList((setup.classifier, setup.defence.codec))
         with self._turn(watch), interruptible(everything, watch.check):
-            adversarial = self._attack(setup, original, watch, timings)
+            original = self._look(setup, x, timings)
+            film = Film(
+                setup,
+                lambda now: self._look(setup, now, {}),
+                original,
+                sum(timings.values()) / 1000,
+                on_frame,
+                share,
+                self._clock,
+            )
+            adversarial = self._attack(setup, original, film, watch, timings)
             watch.report(1, "Through the codec")
-            pictures = [original, adversarial]
-            codes, rebuilt = self._rebuild(setup.defence, pictures, timings)
-            with self._timed("classify", timings), torch.inference_mode():
-                logits = [classifier(x) for x in pictures + rebuilt]  # in VIEWS' order
-            answers = predictions(classifier, torch.cat(logits))
+            found = self._look(setup, adversarial, timings)
+            looks = (original, found)
+            logits = torch.cat([look.bare for look in looks] + [look.defended for look in looks])
+            answers = predictions(setup.classifier, logits)  # in VIEWS' order
         return measure(
             setup.scenario,
-            pictures=pictures,
-            codes=[code[:, : setup.scenario.planes] for code in codes],
-            rebuilt=rebuilt,
+            pictures=[look.picture for look in looks],
+            codes=[look.code for look in looks],
+            rebuilt=[look.rebuilt for look in looks],
             answers=answers,
             timings_ms=timings,
             device=device_name(self.device),
+            trail=film.ended(found),
         )
 
     def _resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
@@ -211,23 +229,24 @@ class Lab:
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
         defence = self._defence(scenario.codec, scenario.planes)
         classifier = self.classifier(scenario.classifier, watch)
-        return Setup(scenario, classifier, defence, _target_index(scenario, classifier))
+        return Setup(scenario, classifier, defence, target_index(scenario, classifier))
 
-    def _attack(self, setup: Setup, original: Tensor, watch: Watch, timings: dict[str, float]) -> Tensor:
+    def _attack(
+        self, setup: Setup, original: Look, film: Film, watch: Watch, timings: dict[str, float]
+    ) -> Tensor:
         """The adversarial picture, (1,3,H,W)."""
-        scenario, system = setup.scenario, setup.attacked
-        with torch.inference_mode():
-            labels = system(original).argmax(1)
+        scenario = setup.scenario
+        labels = (original.defended if setup.is_adaptive else original.bare).argmax(1)
         if setup.target == labels.item():
             raise ScenarioError(
                 f"{'through the codec ' if setup.is_adaptive else ''}the picture is {scenario.target!r} "
                 f"already; choose another class to aim at"
             )
         with self._timed("attack", timings):
-            return attack(
+            found = attack(
                 scenario.attack,
-                system,
-                original.clone(),
+                setup.attacked,
+                original.picture.clone(),
                 labels.clone(),
                 epsilon=scenario.epsilon,
                 steps=scenario.steps,
@@ -236,21 +255,26 @@ class Lab:
                 on_progress=lambda share: watch.report(
                     share, f"{scenario.attack} at work ({scenario.threat_model})"
                 ),
+                on_step=film.on_step,
             )
+        timings["attack"] = round(timings["attack"] - 1000 * film.spent, 2)
+        return found
 
-    def _rebuild(
-        self, defence: Codec, pictures: list[Tensor], timings: dict[str, float]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Codes, (1,K,h,w), and reconstructions, (1,3,H,W), of pictures of one size.
+    def _look(self, setup: Setup, x: Tensor, timings: dict[str, float]) -> Look:
+        """What both systems make of a picture, (1,3,H,W).
 
         One picture at a time: in a batch the last digits differ, and with them, now and then, a bit of the
         code. So anyone who repeats this on the downloaded PNG gets the same.
         """
-        codec, size = defence.codec, (pictures[0].shape[-2], pictures[0].shape[-1])
-        with self._timed("compress", timings):
-            codes = [codec.compress(x, defence.planes) for x in pictures]
-        with self._timed("reconstruct", timings):
-            return codes, [codec.reconstruct(code, size) for code in codes]
+        codec, planes = setup.defence.codec, setup.defence.planes
+        with torch.no_grad():
+            with self._timed("compress", timings):
+                code = codec.compress(x, planes)
+            with self._timed("reconstruct", timings):
+                rebuilt = codec.reconstruct(code, (x.shape[-2], x.shape[-1]))
+            with self._timed("classify", timings):
+                bare, defended = setup.classifier(x), setup.classifier(rebuilt)
+        return Look(x, code[:, :planes], rebuilt, bare, defended)
 
     @contextmanager
     def _turn(self, watch: Watch) -> Iterator[None]:
@@ -264,7 +288,7 @@ class Lab:
 
     @contextmanager
     def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:
-        """Milliseconds of a block into ``timings``, the GPU's pending work included."""
+        """Add the milliseconds of a block to ``timings``, the GPU's pending work included."""
 
         def now() -> float:
             if self.device.type == "cuda":
@@ -273,16 +297,4 @@ class Lab:
 
         start = now()
         yield
-        timings[name] = round((now() - start) * 1000, 2)
-
-
-def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
-    if scenario.target is None:
-        return None
-    if scenario.target not in classifier.classes:
-        raise ScenarioError(
-            f"{scenario.classifier} knows no class {scenario.target!r} to aim at; "
-            f"it knows {', '.join(classifier.classes[:10])}"
-            f"{', ...' if len(classifier.classes) > 10 else ''}"
-        )
-    return classifier.classes.index(scenario.target)
+        timings[name] = round(timings.get(name, 0.0) + (now() - start) * 1000, 2)

@@ -1,11 +1,12 @@
 """What is asked of a run, what it finds, and how it is watched meanwhile."""
 
+import copy
 import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -43,10 +44,19 @@ class Watch:
         self._limit_s = limit_s
         self._clock = clock
         self._end = clock() + limit_s
+        self.overtaken = False
+        """Whether it was stopped because the same visitor asks for another run."""
 
-    def stop(self) -> None:
+    def stop(self, overtaken: bool = False) -> None:
         """End the run at its next layer."""
+        self.overtaken = overtaken
         self._stop.set()
+
+    def heard_by(self, on_progress: Callable[[float, str], None]) -> "Watch":
+        """The same watch, stopped with this one and at the same time, which tells somebody else."""
+        other = copy.copy(self)
+        other._on_progress = on_progress
+        return other
 
     def check(self) -> None:
         """Raise ``AttackCancelled`` if the run is to stop, ``ScenarioError`` if it takes too long."""
@@ -141,6 +151,24 @@ class Prediction:
     """The five most probable classes with their probabilities."""
 
 
+class Reading(NamedTuple):
+    """What one system says at one moment of an attack."""
+
+    label: str
+    confidence: float
+    """In that label."""
+    original: float
+    """In the label that the bare classifier gave the original."""
+
+
+class Step(NamedTuple):
+    """What both systems say after so many steps of an attack."""
+
+    step: int
+    bare: Reading
+    defended: Reading
+
+
 @dataclass(frozen=True)
 class Outcome:
     """All that one run found. Pictures have shape (1,3,H,W), codes (1,K,h,w), K planes being kept."""
@@ -159,6 +187,8 @@ class Outcome:
     """How many bytes the adversarial picture takes: as a packed code, as PNG, as JPEG of quality 75."""
     timings_ms: dict[str, float]
     device: str
+    trail: tuple[Step, ...] = ()
+    """From the original to the adversarial picture, with the steps between that somebody wanted to see."""
 
     @property
     def is_small(self) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.scenario import Reading, Step
 from model.config import ClassifierConfig
 from model.evaluate.cells import find_cell, is_cascade
 
@@ -30,6 +31,38 @@ def comparison(results: list[dict[str, Any]]) -> str:
         f"that of the one who knows both as “{adaptive}”. "
         f"The bare classifier reads the original as “{_labels(results[0])['original']}”."
     )
+
+
+def frame(scenario: dict[str, Any], step: int, steps: int, bare: str, defended: str) -> str:
+    """Where an attack is that goes on, and what both systems say there."""
+    return (
+        f"{scenario['attack']} ({scenario['threat_model']}), step {step} of {steps}: “{bare}” without "
+        f"ComDefend, “{defended}” through it."
+    )
+
+
+def progress(what: str, share: float) -> str:
+    """How far something is, in [0,1]."""
+    return f"{what}: {share:.0%}."
+
+
+def trail(steps: tuple[Step, ...], label: str) -> str:
+    """What a chart of the confidence in a label shows, for those who do not see it."""
+    first, last = steps[0], steps[-1]
+
+    def led(before: Reading, after: Reading) -> str:
+        return f"from {before.original:.0%} to {after.original:.0%}, where it says “{after.label}”"
+
+    return (
+        f"Confidence in “{label}” over {last.step} {'steps' if last.step != 1 else 'step'}. "
+        f"Without ComDefend {led(first.bare, last.bare)}. "
+        f"Through ComDefend {led(first.defended, last.defended)}."
+    )
+
+
+def difference(factor: int) -> str:
+    """What is shown of the difference of reconstruction and original."""
+    return f"Reconstruction minus original, {factor} times magnified; grey is no difference."
 
 
 def _attack_sentence(result: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 import importlib.util
 import itertools
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,11 +26,18 @@ from model.evaluate.systems import System, ready
 from model.networks import ARCHITECTURES
 from model.recipes import AnswersTask, PhotoTask, SmallTask
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 TINY_LIGHT = CodecConfig.light(downscale=4, planes=8, width=16, com_blocks=1, rec_blocks=1)
 CLASSES = ("circle", "cross", "square", "star")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 MARGINS = (1.5, 4.5, 6.5, 9.5, 12.5, 20.5, 9.5, 20.5)
 """How far, in 1/255, an attacker must move all pixels of each coloured picture to change its colour."""
 
@@ -220,6 +229,22 @@ def server() -> Iterator[str]:
     """The address of a started ``python app.py`` with the repository's weights."""
     with served("cpu") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Chromium, where there is one; in CI there has to be."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing")
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

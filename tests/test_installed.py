@@ -14,15 +14,15 @@ import httpx
 import pytest
 
 from app.benchmark import served
+from app.opening import example_pictures
 from app.page.build import SCRIPT, STYLES
-from app.page.layout import example_pictures
 from app.places import PUBLISHED
 from model.evaluate import published
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 PACKAGES = ("app", "model", "weights")
-LEFT_OUT = {"app/screenshot.jpg", "app/page/components.pyi"}
+LEFT_OUT = {"app/screenshot.jpg", "app/screenshot-phone.jpg", "app/page/components.pyi"}
 """Pictures of the README, and the stub that Gradio writes."""
 
 

@@ -1,5 +1,6 @@
 import itertools
 import json
+import math
 import urllib.error
 from dataclasses import replace
 
@@ -8,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from app.events import Frame, Progress
 from app.images import encode, open_picture, to_picture
 from app.lab import Lab, resolved_codec
 from app.measure import packed
+from app.run import Pace
 from app.scenario import AUTO, VIEWS, Scenario, ScenarioError, Watch
 from model import ComDefend, DefendedClassifier, pretrained
-from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
+from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, attack, interruptible
 from model.files import WeightsError
 from model.ops import pack_code, unpack
 from model.zoo import CLASSIFIERS, CODECS
@@ -209,6 +212,81 @@ def test_stopping_ends_a_run_at_once_and_leaves_the_lab_usable(lab, picture, thr
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 
 
+def test_a_run_told_as_it_goes_on_is_the_same_run(lab, picture, classifier, codec):
+    """Each frame is the attack's own picture at that step, and both systems' answers for it."""
+    clock = itertools.count(step=10)
+    lab._clock = lambda: next(clock)
+    wanted = scenario("PGD", threat_model="adaptive")
+    *told, outcome = lab.events(picture, wanted, share=1)
+    assert torch.equal(outcome.adversarial, lab.run(picture, wanted).adversarial)
+    assert {type(event) for event in told} <= {Progress, Frame}
+    assert {event.what for event in told if isinstance(event, Progress)} <= {
+        "PGD at work (adaptive)", "Through the codec"
+    }  # fmt: skip
+    label = outcome.predictions["original"].label
+    assert [step.step for step in outcome.trail][:1] == [0]
+    assert outcome.trail[-1].step == 20
+    assert 2 < len(outcome.trail) < 20  # some, and no more than there was time for
+    first, last = outcome.trail[0], outcome.trail[-1]
+    for view, reading in zip(VIEWS, (first.bare, last.bare, first.defended, last.defended), strict=True):
+        answer = outcome.predictions[view]
+        assert (reading.label, reading.confidence) == (answer.label, answer.confidence)
+    seen: list[torch.Tensor] = []
+    system, x = DefendedClassifier(classifier, codec), outcome.original
+    attack(
+        "PGD", system, x, system(x).argmax(1), epsilon=8, steps=20,
+        on_step=lambda step, now: seen.append(now),
+    )  # fmt: skip
+    for frame in (event for event in told if isinstance(event, Frame)):
+        assert torch.equal(frame.adversarial, seen[frame.step - 1])
+        assert torch.equal(frame.code_adversarial, codec.compress(frame.adversarial))
+        step = frame.trail[-1]
+        assert (step.step, frame.steps) == (frame.step, 20)
+        share = classifier(codec(frame.adversarial)).softmax(1)[0, classifier.classes.index(label)].item()
+        assert step.defended.original == pytest.approx(share, abs=1e-4)
+
+
+def test_nobody_watching_costs_nothing(lab, picture, classifier):
+    """A run without a listener looks at two pictures, and at none of those between."""
+    passes = []
+    classifier.register_forward_pre_hook(lambda *_: passes.append(1))
+    outcome = lab.run(picture, scenario("BIM"))
+    assert len(passes) == 20 + 2 * 2
+    assert [step.step for step in outcome.trail] == [0, 20]
+
+
+def test_frames_cost_a_share_of_the_attack():
+    now = 0.0
+    pace = Pace(cost=0.5, share=0.1, clock=lambda: now)
+    shown = 0
+    for _ in range(1000):  # each step of the attack takes 0.1 s, each frame 0.5 s
+        now += 0.1
+        if pace.due():
+            shown += 1
+            now += 0.5
+            pace.shown(since=now - 0.5)
+    assert 19 <= shown <= 20  # of 100 s, 10 s
+    assert pace.spent == pytest.approx(0.5 * shown)
+    cheap = Pace(cost=0.0, share=0.1, clock=lambda: now)
+    assert not cheap.due()  # however cheap, nobody sees two in a moment
+    assert Pace(cost=9, share=math.inf, clock=lambda: now).due()
+
+
+def test_who_stops_listening_stops_the_run(lab, picture):
+    watch = Watch()
+    events = lab.events(picture, scenario("PGD"), watch)
+    next(events)
+    events.close()
+    with pytest.raises(AttackCancelled):
+        watch.check()
+    assert lab.run(picture, scenario("FGSM")).device == "cpu"  # the lab is free again
+
+
+def test_what_goes_wrong_is_raised_where_it_is_heard(lab, picture):
+    with pytest.raises(AttackError, match="unknown attack 'magic'"):
+        list(lab.events(picture, Scenario(classifier="cifar10", attack="magic")))
+
+
 def test_a_run_that_takes_too_long_is_ended(lab, picture):
     ticks = itertools.count()
     with pytest.raises(ScenarioError, match=r"more than 7 s .* fewer steps"):
@@ -216,12 +294,12 @@ def test_a_run_that_takes_too_long_is_ended(lab, picture):
     assert next(ticks) == 9  # looked at the clock at the start, and each second until it was too late
 
 
-def test_each_part_of_a_run_is_timed_once(classifier, codec, picture):
+def test_each_part_of_a_run_is_timed(classifier, codec, picture):
     ticks = itertools.count(step=0.25)
     lab = Lab("cpu", clock=lambda: next(ticks))
     lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10-purify"] = classifier, codec
     timings = lab.run(picture, scenario("FGSM")).timings_ms
-    assert timings == dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 250)
+    assert timings == {"attack": 250, "compress": 500, "reconstruct": 500, "classify": 500}  # of two pictures
 
 
 @pytest.mark.parametrize("threat_model", THREAT_MODELS)

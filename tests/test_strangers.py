@@ -219,7 +219,7 @@ def test_the_attack_that_was_found(lab, secret):
 
 def test_no_field_of_any_endpoint_takes_a_strangers_path(lab, secret):
     endpoints = lab.endpoints()
-    assert {"run", "attack", "defend", "classify", "inspect", "compare", "show"} <= {
+    assert {"run", "ask", "press", "follow", "defend", "classify", "inspect", "compare", "show"} <= {
         endpoint["api_name"] for endpoint in endpoints
     }
     tried = 0

@@ -7,8 +7,8 @@ import pytest
 from gradio.data_classes import ImageData
 
 from app import uploads
+from app.opening import example_pictures
 from app.page.components import PictureFile
-from app.page.layout import example_pictures
 from app.uploads import EXAMPLES, REFUSAL, UploadError, admit_all, admit_picture, read
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.images import full_size, open_picture
-from app.page.layout import example_pictures
+from app.opening import example_pictures
 from app.places import PUBLISHED
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card

@@ -25,21 +25,34 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return handler(*args, **kwargs)
-        except AttackCancelled:
-            raise gr.Error("This run was stopped.", print_exception=False) from None
-        except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
-            raise gr.Error(_sentence(error), print_exception=False) from error
-        except WeightsError as error:
-            log.exception("weights do not load")
-            repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
-            raise gr.Error(_sentence(error) + repair, print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:
-            log.exception("a handler failed")
-            raise gr.Error("Something went wrong on our side; the log has the details.") from error
+            sentence, is_ours = explained(error)
+            raise gr.Error(sentence, print_exception=is_ours) from error
 
     return wrapper
+
+
+def explained(error: Exception) -> tuple[str, bool]:
+    """What a visitor is told of an error, and whether it is our own mistake; if it is, it is logged."""
+    if isinstance(error, AttackCancelled):
+        return "This run was stopped.", False
+    if isinstance(error, ImageError | AttackError | ScenarioError | UnknownClassifierError):
+        return _sentence(error), False
+    if isinstance(error, WeightsError):
+        log.error("weights do not load", exc_info=error)
+        repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
+        return _sentence(error) + repair, False
+    log.error("a handler failed", exc_info=error)
+    return "Something went wrong on our side; the log has the details.", True
+
+
+def warned(error: Exception) -> str:
+    """The same for a handler that goes on: the sentence, which the visitor also gets as a message."""
+    sentence, _ = explained(error)
+    gr.Warning(sentence)
+    return sentence
 
 
 def _sentence(error: Exception) -> str:

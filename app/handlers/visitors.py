@@ -37,10 +37,10 @@ class Visitors:
             if self._watches.get(request.session_hash) is watch:
                 del self._watches[request.session_hash]
 
-    def stop(self, request: gr.Request) -> None:
-        """End a visitor's run, if there is one."""
+    def stop(self, request: gr.Request, overtaken: bool = False) -> None:
+        """End a visitor's run, if there is one; ``overtaken``: because another one is wanted."""
         if watch := self._watches.pop(request.session_hash, None):
-            watch.stop()
+            watch.stop(overtaken)
 
 
 def _shown_on(progress: gr.Progress) -> Callable[[float, str], None]:

@@ -7,9 +7,12 @@ import gradio as gr
 
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
+from app.handlers.running import Running
 from app.handlers.visitors import Visitors
 from app.lab import Lab
-from app.page import layout, text, wiring
+from app.opening import Opening
+from app.page import controls as parts
+from app.page import happening, layout, results, text, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
@@ -21,28 +24,37 @@ SCRIPT = FOLDER / "page.js"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-def build_demo(lab: Lab) -> gr.Blocks:
-    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`."""
+PREPARE = "() => lab.prepare()"
+"""What ``page.js`` does in the browser, once the page is there."""
+
+
+def build_demo(lab: Lab, opening: Opening | None = None) -> gr.Blocks:
+    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`.
+
+    Args:
+        opening: the run that the page opens with, once somebody computes it.
+    """
     reports = published(PUBLISHED.reports)
     visitors = Visitors()
-    callbacks, endpoints = Callbacks(lab, visitors, reports), Endpoints(lab, visitors)
+    callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
+    running = Running(lab, visitors, opening or Opening(lab), reports)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):
-                gallery = layout.examples()
-                with gr.Row():
-                    with gr.Column(scale=1, min_width=300):
-                        upload, controls = layout.controls(callbacks)
-                        buttons = layout.buttons()
-                    with gr.Column(scale=3, min_width=320):
-                        shown = layout.results()
-                        layout.explanations(lab)
+                with gr.Row(elem_id="bench", equal_height=False):
+                    with gr.Column(scale=1, min_width=300, elem_id="controls"):
+                        upload, controls, start = parts.controls(callbacks)
+                    with gr.Column(scale=4, min_width=320, elem_id="stage"):
+                        shown = results.stage()
+                shown |= results.details()
+                layout.explanations(lab)
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
                 layout.reports(reports)
-        wiring.wire_controls(callbacks, gallery, upload, controls, shown)
-        wiring.wire_attack(demo, callbacks, controls, shown, buttons)
+        wiring.wire_controls(callbacks, upload, controls)
+        happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
         wiring.wire_endpoints(lab, endpoints)
+        demo.load(None, js=PREPARE)
     return demo
 
 

@@ -1,14 +1,11 @@
 """Every word of the page that does not depend on a run. What does is in :mod:`app.words`."""
 
-from app.scenario import View
-
 TITLE = "ComDefend lab"
 INTRO = """
 # ComDefend lab
 
 **Attack a picture, and see what a binary code leaves of the attack.** ComDefend squeezes the picture
-through a binary code of at most 12 bits per pixel and rebuilds it; the classifier stays as it is. It was
-meant for attackers who do not know of it, and weak perturbations.
+through a binary code of at most 12 bits per pixel and rebuilds it; the classifier stays as it is.
 """
 
 HOW = """
@@ -43,7 +40,8 @@ TRAINED = "How the codec was trained: {}, {}"
 ATTACK_TAB = "Attack a picture"
 REPORT_TAB = "How well it defends"
 
-EXAMPLES_HINT = "Four photographs, and ten CIFAR-10 test pictures of 32 × 32 pixels:"
+EXAMPLES_HINT = "Or one of four photographs and ten CIFAR-10 test pictures:"
+MORE = "More"
 AUTOMATIC = "Automatic, by the picture's size"
 LABELS = {
     "examples": "Example pictures",
@@ -53,14 +51,26 @@ LABELS = {
     "codec": "Codec",
     "planes": "Planes of the code that are kept, in % (fewer: not for the paper's loss)",
     "attack": "Attack",
-    "target": "Target class",
+    "target": "Target: what it is to be taken for",
+    "alone": "Run as I change things",
     "threat_model": "The attacker",
     "epsilon": "Strength, in 1/255",
     "seed": "Seed",
     "detail": "Shown in detail",
-    "pair": "Compare",
+    "left": "On the left",
+    "right": "On the right",
 }
 """How the controls are called. That of the steps is the attack's own."""
+ALT_TEXTS = {
+    "original": "The original picture, as the classifier gets it",
+    "perturbation": "The perturbation, magnified around grey",
+    "adversarial": "The adversarial picture",
+    "code": "The binary planes of the adversarial picture's code, flipped bits in colour",
+    "reconstruction": "What ComDefend rebuilds of the adversarial picture",
+    "planes_original": "The binary planes of the original's code",
+    "planes_adversarial": "The binary planes of the adversarial picture's code, flipped bits in colour",
+    "difference": "Reconstruction minus original, magnified around grey",
+}
 PREVIEW_ALT = "The picture; what is cut away is dark"
 ANY_OTHER = ("any other", "")
 """No target: its name, and its value."""
@@ -71,8 +81,15 @@ BOTH_ATTACKERS = "Both, next to each other"
 ATTACK_BUTTON = "Attack it"
 STOP_BUTTON = "Stop"
 READY = f"Press **{ATTACK_BUTTON}** to see what happens to this picture."
-STALE = f"{READY} What is shown below is of the one before."
+OPENING = "The first run is being computed on this machine. It appears here by itself."
+OPENED = "This run was computed when the lab was started. Change anything, and it runs again."
+WAITING = "Waiting for the machine …"
+STALE = f"Press **{ATTACK_BUTTON}** to see what becomes of this. What is shown is of the run before."
+NO_PICTURE = "Choose a picture: upload one, or click an example."
 STOPPED = f"Stopped. Press **{ATTACK_BUTTON}** to start anew."
+UNDER_ATTACK = "**Under attack …**"
+FLIP_BUTTON = "Flip to the run before"
+FLIPPED = "This is the run before. Flip once more to come back."
 DONE = "Done in {}."
 
 STRIP = {
@@ -91,25 +108,25 @@ DOWNLOADS = {
     "code_file": "Its packed code (NPZ)",
     "summary_file": "The run (JSON)",
 }
-VIEW_NAMES: dict[View, str] = {
-    "original": "Original",
-    "adversarial": "Adversarial",
-    "defended_original": "Reconstruction",
-    "defended_adversarial": "Reconstruction",
+PICTURES = {
+    **STRIP,
+    "clean_reconstruction": "Reconstruction of the original",
+    "difference": "Reconstruction minus original",
 }
-PAIRS: dict[str, tuple[View, View]] = {
-    "Original and adversarial": ("original", "adversarial"),
-    "Adversarial and its reconstruction": ("adversarial", "defended_adversarial"),
-    "Original and its reconstruction": ("original", "defended_original"),
-}
-"""What the before/after slider can compare: two pictures of an outcome."""
+"""What the before/after slider can compare, any two of them."""
+PAIR = ("original", "adversarial")
+"""What it compares at first."""
 SLIDER = "Share of the picture that shows: {}"
 BARE = "The classifier says"
 DEFENDED = "Through ComDefend"
+BARE_LINE = "without ComDefend"
+DEFENDED_LINE = "through ComDefend"
+TRAIL = "Confidence in “{}”, step by step. A ring: something else is thought more probable."
 CARD_BARE = "Adversarial, the bare classifier"
 CARD_DEFENDED = "Adversarial, through ComDefend"
 
 PAIR_HEADING = "Before and after"
+DIFFERENCE_HEADING = "What the codec changed"
 NUMBERS_HEADING = "In numbers"
 DOWNLOADS_HEADING = "To take home"
 PLANES_HEADING = "The code, plane by plane"
