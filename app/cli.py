@@ -82,6 +82,7 @@ def serve(args: argparse.Namespace) -> int:
 
     from app.images import open_picture
     from app.lab import Lab
+    from app.lessons import Lessons
     from app.page.build import build_demo, launch_options
     from app.page.layout import example_pictures
     from app.settings import Settings
@@ -95,7 +96,8 @@ def serve(args: argparse.Namespace) -> int:
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))
-        demo = build_demo(lab)
+        lessons = Lessons(lab)
+        demo = build_demo(lab, lessons)
     except WeightsError as error:
         print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
         return 1
@@ -103,7 +105,12 @@ def serve(args: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
-    threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True).start()
+
+    def prepare() -> None:
+        lab.warm_up(pictures)
+        lessons.begin()
+
+    threading.Thread(target=prepare, daemon=True).start()
     try:
         demo.queue(max_size=32).launch(
             server_name=settings.host,

@@ -1,6 +1,5 @@
 """An outcome as what the page's components show."""
 
-import base64
 import html
 import json
 from typing import Any, NamedTuple
@@ -9,10 +8,9 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
-from torch import Tensor
 
 from app import figures, words
-from app.images import encode, to_picture
+from app.images import data_url, encode, to_picture
 from app.measure import packed
 from app.page import text
 from app.scenario import Outcome, Prediction
@@ -128,7 +126,8 @@ def before_after(outcome: Outcome, pair: str) -> str:
     ``page.js`` moves the border when it is moved.
     """
     pictures = "".join(
-        f'<img alt="{html.escape(text.VIEW_NAMES[view])}" src="{_data_url(getattr(outcome, view))}">'
+        f'<img alt="{html.escape(text.VIEW_NAMES[view])}" '
+        f'src="{data_url(to_picture(getattr(outcome, view)))}">'
         for view in text.PAIRS[pair]
     )
     left, right = (html.escape(text.VIEW_NAMES[view]) for view in text.PAIRS[pair])
@@ -136,10 +135,6 @@ def before_after(outcome: Outcome, pair: str) -> str:
         f'<div class="before-after">{pictures}<span>{left}</span><span>{right}</span>'
         f'<input type="range" value="50" aria-label="{text.SLIDER.format(left)}"></div>'
     )
-
-
-def _data_url(x: Tensor) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode(to_picture(x), "PNG")).decode()
 
 
 def attacker_cards(outcomes: list[Outcome], remarks: list[str]) -> str:

@@ -7,25 +7,33 @@ import gradio as gr
 
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
+from app.handlers.learning import Learning
 from app.handlers.visitors import Visitors
 from app.lab import Lab
-from app.page import layout, text, wiring
+from app.lessons import Lessons
+from app.page import layout, learn, report, text, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.evaluate import published
 
 FOLDER = Path(__file__).parent
-STYLES = [FOLDER / "style.css", FOLDER / "views.css"]
+STYLES = [FOLDER / "style.css", FOLDER / "views.css", FOLDER / "learn.css"]
 SCRIPT = FOLDER / "page.js"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-def build_demo(lab: Lab) -> gr.Blocks:
-    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`."""
+def build_demo(lab: Lab, lessons: Lessons | None = None) -> gr.Blocks:
+    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`.
+
+    Args:
+        lab: what computes.
+        lessons: the lab's; what is not given begins when a visitor wants to see it.
+    """
     reports = published(PUBLISHED.reports)
     visitors = Visitors()
     callbacks, endpoints = Callbacks(lab, visitors, reports), Endpoints(lab, visitors)
+    learning = Learning(lab, lessons or Lessons(lab), reports)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
@@ -37,9 +45,10 @@ def build_demo(lab: Lab) -> gr.Blocks:
                         buttons = layout.buttons()
                     with gr.Column(scale=3, min_width=320):
                         shown = layout.results()
-                        layout.explanations(lab)
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
-                layout.reports(reports)
+                report.build(learning, reports)
+            with gr.Tab(text.LEARN_TAB, elem_id="learn") as tab:
+                learn.build(tab, lab, learning, reports)
         wiring.wire_controls(callbacks, gallery, upload, controls, shown)
         wiring.wire_attack(demo, callbacks, controls, shown, buttons)
         wiring.wire_endpoints(lab, endpoints)
