@@ -37,13 +37,13 @@ class Learning:
         if (lesson := self._lessons.lesson) is not None:
             return (
                 True,
-                gr.Timer(active=False),
+                gr.update(active=False),
                 gr.update(visible=False),
                 *exhibits.lesson(lesson, config, codec),
             )
         waiting = not self._lessons.failed
         said = text.LESSON_PENDING if waiting else text.LESSON_FAILED
-        return False, gr.Timer(active=waiting), said, *(gr.skip() for _ in exhibits.LessonView._fields)
+        return False, gr.update(active=waiting), said, *(gr.skip() for _ in exhibits.LessonView._fields)
 
     @answered
     def codec(self, name: str) -> str:

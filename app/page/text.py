@@ -133,8 +133,8 @@ colour value, up or down, whatever makes its answer less likely. People see the 
 
 ComDefend stands before a classifier, which stays as it is. ComCNN gives each place of a picture a few
 numbers, of which only the signs are kept: the binary code. RecCNN rebuilds the picture from those bits
-alone. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace of each. A
-light codec folds squares of pixels into one place first, and costs a fraction of the work.
+alone. A change that flips no bit is gone entirely; each flipped bit leaves a trace. A light codec first folds
+squares of pixels into one place, and costs a fraction of the work.
 """,
     "noise": """
 ## Why noise makes the code binary
