@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from app import figures, svg, words
+from app import figures, svg, tab_words
 from app.images import data_url, to_picture
 from app.lessons import BINS, Coded, Lesson, NoisyCode
 from app.page import text
@@ -44,7 +44,7 @@ def example(outcome: Outcome) -> str:
     says = outcome.predictions
     factor = figures.magnification(outcome.original, outcome.adversarial)
     perturbation = figures.perturbation(outcome.original, outcome.adversarial)
-    return _sentence(words.example(outcome.summary(), factor)) + _strip(
+    return _sentence(tab_words.example(outcome.summary(), factor)) + _strip(
         [
             _picture("original", outcome.original, _answer(text.SAYS, says["original"])),
             _figure(perturbation, "perturbation"),
@@ -60,7 +60,7 @@ def through_codec(config: CodecConfig, coded: Coded | None) -> str:
         return drawing
     size = (coded.picture.shape[-2], coded.picture.shape[-1])
     return (
-        _sentence(words.code_of(config, size))
+        _sentence(tab_words.code_of(config, size))
         + drawing
         + _strip(
             [
@@ -80,12 +80,12 @@ def noise(lesson: Lesson) -> str:
         + _strip([_histogram(name, code) for code in getattr(lesson, name)], "histograms")
         for name in text.NETWORKS
     )
-    return _sentence(words.flips(trained.sigma, trained.flipped, untrained.flipped)) + rows
+    return _sentence(tab_words.flips(trained.sigma, trained.flipped, untrained.flipped)) + rows
 
 
 def _histogram(name: str, code: NoisyCode) -> str:
     extreme = sum(code.shares[:EDGE]) + sum(code.shares[-EDGE:])
-    said = words.noisy_code(code.sigma, extreme, code.flipped)
+    said = tab_words.noisy_code(code.sigma, extreme, code.flipped)
     drawing = svg.histogram(code.shares, f"{text.NETWORKS[name]}: {said}")
     return f"<figure>{drawing}<figcaption>{html.escape(said)}</figcaption></figure>"
 
@@ -99,7 +99,7 @@ def _attacker(outcome: Outcome) -> str:
     says = outcome.predictions
     return (
         f'<div class="card"><h3>{html.escape(text.ATTACKERS[outcome.scenario.threat_model])}</h3>'
-        + _sentence(words.held(outcome.summary()))
+        + _sentence(tab_words.held(outcome.summary()))
         + _strip(
             [
                 _picture("adversarial", outcome.adversarial, _answer(text.SAYS, says["adversarial"])),
@@ -121,9 +121,9 @@ def failures(remains: Remains | None) -> str:
     rows = "".join(
         f'<div class="bar"><span class="fill" style="width:{100 * share:.1f}%"></span>'
         f"<span>{html.escape(what)}</span><span>{share:.1%}</span></div>"
-        for what, share in words.remains(remains)
+        for what, share in tab_words.remains(remains)
     )
-    title = html.escape(words.remains_of(remains))
+    title = html.escape(tab_words.remains_of(remains))
     return f'<div class="says remains"><div class="title">{title}</div>{rows}</div>'
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import pandas as pd
 
-from app import svg, words
+from app import svg, tab_words
 from app.page import text
 from app.reports import COLOURS, Line, for_visitors, lines, short_names
 from model.evaluate.cells import Report, failed_checks
@@ -81,14 +81,14 @@ def chart(shown: Report, drawn: list[Line]) -> dict[str, Any]:
 
 def name(shown: Report, line: Line) -> str:
     """A line's name."""
-    return words.line(shown["defences"][line.defence], text.LINE_ATTACKERS[line.attacker])
+    return tab_words.line(shown["defences"][line.defence], text.LINE_ATTACKERS[line.attacker])
 
 
 def legend(shown: Report, drawn: list[Line]) -> str:
     """Which colour is which line, and its values: the chart for those who do not see it."""
     items = "".join(
         f'<li><span class="key" style="background:{colour}"></span>{html.escape(name(shown, line))}: '
-        f"{html.escape(words.along(line))}</li>"
+        f"{html.escape(tab_words.along(line))}</li>"
         for colour, line in zip(COLOURS, drawn, strict=False)
     )
     return f'<ul class="key-list">{items}</ul>'

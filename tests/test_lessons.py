@@ -16,6 +16,9 @@ from app.lessons import BINS, Coded, Lesson, Lessons, under_noise, untrained_log
 from app.page import text
 from app.reports import remains
 from app.scenario import Scenario
+from model import ComDefend
+from model.cards import page_text
+from model.files import read_json
 from model.zoo import CODECS, FAITHFUL
 from tests.conftest import TINY_CODEC
 from tests.reports import made_up_report
@@ -193,3 +196,12 @@ def test_a_histogram_is_as_high_as_its_shares():
     assert heights[1] == 0
     assert heights[2] == pytest.approx(3 * heights[0], abs=0.2)
     assert 'aria-label="what it shows"' in drawing
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_what_is_said_of_a_training_names_no_commands(name):
+    folder = CODECS[name].folder
+    said = page_text(ComDefend.from_pretrained(folder).config, read_json(folder / "history.json"))
+    assert "- Length: " in said
+    assert "python app.py" not in said
+    assert "runs/" not in said

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app import report_views, words
+from app import report_views, tab_words
 from app.page import text
 from app.places import PUBLISHED
 from app.reports import COLOURS, for_visitors, lines, remains, short_names
@@ -80,7 +80,7 @@ def test_the_chart_has_the_values_of_the_report_and_the_legend_says_them():
     chart = report_views.chart(report, drawn)
     value = chart["value"]
     assert len(value) == sum(len(line.cells) for line in drawn) == 15
-    label = words.line("ComDefend, trained to purify", text.LINE_ATTACKERS["adaptive"])
+    label = tab_words.line("ComDefend, trained to purify", text.LINE_ATTACKERS["adaptive"])
     (row,) = value[(value.system == label) & (value.strength == 8)].to_dict("records")
     assert row["accuracy"] == 11.3
     assert row["interval"] == "0.0 to 20.0"
@@ -140,7 +140,7 @@ def test_failed_checks_are_said_first():
 
 
 def test_each_report_has_a_name_of_its_own():
-    names = [words.choice(report) for report in REPORTS.values()]
+    names = [tab_words.choice(report) for report in REPORTS.values()]
     assert len(set(names)) == len(names)
     assert "cifar10: ten classes, 32 × 32 pixels (13 systems, 1,000 pictures)" in names
 
@@ -148,12 +148,12 @@ def test_each_report_has_a_name_of_its_own():
 def test_what_remains_is_what_the_report_says():
     left = remains({"cifar10": made_up_report()})
     assert left is not None
-    assert words.remains(left) == [
+    assert tab_words.remains(left) == [
         ("No attack", 0.9),
         ("Knows the classifier only, 8/255", 0.61),
         ("Knows both, 8/255, of 500", 0.113),
     ]
-    assert "behind comdefend-cifar10-purify (ComDefend, trained to purify), of 1,000" in words.remains_of(
+    assert "behind comdefend-cifar10-purify (ComDefend, trained to purify), of 1,000" in tab_words.remains_of(
         left
     )
     assert remains({}) is None

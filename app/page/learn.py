@@ -23,14 +23,16 @@ ASK_AGAIN_SECONDS = 1.5
 def build(tab: gr.Tab, lab: Lab, learning: Learning, reports: Mapping[str, Report]) -> None:
     """What stands in the tab, and what is asked for when a visitor opens it."""
     status = gr.Markdown(text.LESSON_PENDING, elem_id="lesson-status")
+    at_once = {
+        "codec": exhibits.through_codec(lab.codec(FAITHFUL).config, None),
+        "failures": exhibits.failures(remains(reports)),
+    }
     shown: Components = {}
     for name, words in text.LESSONS.items():
         gr.Markdown(words, elem_classes="lesson")
         if name == "codec":
             codec = _codec_choice()
-        shown[name] = gr.HTML(elem_id=f"lesson-{name}", elem_classes="lesson")
-    shown["codec"].value = exhibits.through_codec(lab.codec(FAITHFUL).config, None)
-    shown["failures"].value = exhibits.failures(remains(reports))
+        shown[name] = gr.HTML(at_once.get(name), elem_id=f"lesson-{name}", elem_classes="lesson")
     _trainings(lab)
 
     seen, timer = gr.State(False), gr.Timer(ASK_AGAIN_SECONDS, active=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import gradio as gr
 
-from app import words
+from app import tab_words
 from app.handlers.learning import Learning
 from app.page import text
 from app.page.components import FreeRadio
@@ -22,7 +22,7 @@ def build(learning: Learning, reports: Mapping[str, Report]) -> None:
     first = default_classifier("small")
     first = first if first in reports else next(iter(reports))
     choice = FreeRadio(
-        [(words.choice(report), name) for name, report in reports.items()],
+        [(tab_words.choice(report), name) for name, report in reports.items()],
         value=first,
         label=text.REPORT_CHOICE,
         visible=len(reports) > 1,
