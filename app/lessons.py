@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.images import full_size, open_picture
+from app.images import full_size, open_picture, prepare
 from app.lab import Lab
 from app.scenario import Outcome, Scenario
 from app.uploads import EXAMPLES
 from model import ops
 from model.comdefend import ComDefend
 from model.config import CodecConfig
-from model.zoo import CODECS, FAITHFUL, Pictures
+from model.zoo import CODECS, FAITHFUL, Pictures, default_classifier, find_classifier
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,10 @@ def make(lab: Lab) -> Lesson:
 
 
 def coded(lab: Lab, codec: str) -> Coded:
-    """A picture of the kind that the codec was trained on, through it."""
-    x = full_size(open_picture(EXAMPLES / CODED[CODECS[codec].pictures]))
+    """A picture of the kind that the codec was trained on, as a classifier gets it, through the codec."""
+    kind = CODECS[codec].pictures
+    config = find_classifier(default_classifier(kind)).config()
+    x = prepare(open_picture(EXAMPLES / CODED[kind]), config.image_size, config.crop)
     return Coded(x, *lab.defend(x, codec))
 
 

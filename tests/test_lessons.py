@@ -1,5 +1,6 @@
 """The tab "How it works", without a browser: what is computed for it, and how it is shown."""
 
+import html
 import re
 from types import SimpleNamespace
 
@@ -181,7 +182,7 @@ def test_the_sections_say_what_was_computed(lab, lesson):
         answer = outcome.predictions["defended_adversarial"]
         assert f"Through ComDefend: “{answer.label}”, {answer.confidence:.0%}" in view.attackers
     assert "12 planes, 12 bits per pixel: 3,072 bits for these 16 × 16 pixels" in view.codec
-    assert f"turns {lesson.trained[1].flipped:.1%} of this codec's bits" in view.noise
+    assert f"turns {lesson.trained[1].flipped:.1%} of this codec's bits" in html.unescape(view.noise)
 
 
 def test_the_failures_are_the_reports_figures():

@@ -441,7 +441,7 @@ def test_the_lab_explains_itself_with_pictures_that_it_made(browser, server, wid
     code = lesson.locator("#lesson-codec")
     expect(code).to_contain_text("12 planes, 12 bits per pixel")
     lesson.get_by_role("radio", name=re.compile("^comdefend-photo")).check()
-    expect(code).to_contain_text("192 planes, 12 bits per pixel")
+    expect(code).to_contain_text("bits for these 224 × 224 pixels")
     for image in lesson.locator("img").all():
         expect(image).to_have_js_property("complete", True)
         assert image.evaluate("e => e.naturalWidth >= 32 && e.alt.length > 10")
