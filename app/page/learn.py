@@ -29,10 +29,13 @@ def build(tab: gr.Tab, lab: Lab, learning: Learning, reports: Mapping[str, Repor
     }
     shown: Components = {}
     for name, words in text.LESSONS.items():
-        gr.Markdown(words, elem_classes="lesson")
-        if name == "codec":
-            codec = _codec_choice()
-        shown[name] = gr.HTML(at_once.get(name), elem_id=f"lesson-{name}", elem_classes="lesson")
+        with gr.Row(elem_classes="lesson"):
+            with gr.Column(scale=2, min_width=300):
+                gr.Markdown(words)
+                if name == "codec":
+                    codec = _codec_choice()
+            with gr.Column(scale=3, min_width=300):
+                shown[name] = gr.HTML(at_once.get(name), padding=False, elem_id=f"lesson-{name}")
     _trainings(lab)
 
     seen, timer = gr.State(False), gr.Timer(ASK_AGAIN_SECONDS, active=False)

@@ -1,6 +1,7 @@
 """The tab "How well it defends": a chart and a table of one published report, and all else folded."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 
@@ -42,24 +43,12 @@ def _components(view: ReportView) -> Components:
     """The parts of a report, filled."""
     shown: Components = {"headline": gr.Markdown(view.headline)}
     chart = {key: value for key, value in view.chart.items() if key != "__type__"}
-    shown["chart"] = gr.LinePlot(
-        x="strength",
-        y="accuracy",
-        color="system",
-        title=text.CHART,
-        x_title=text.STRENGTH_AXIS,
-        y_title=text.ACCURACY_AXIS,
-        y_lim=[0, 100],
-        colors_in_legend=[],  # the legend beneath says more, and is read aloud
-        tooltip="all",
-        height=340,
-        label=text.CHART,
-        show_label=False,
-        elem_id="chart",
-        **chart,
-    )
-    shown["legend"] = gr.HTML(view.legend, elem_id="legend")
-    gr.Markdown(text.CHART_NOTE, elem_classes="hint")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            shown["chart"] = _chart(chart)
+        with gr.Column(scale=2, min_width=300):
+            shown["legend"] = gr.HTML(view.legend, padding=False, elem_id="legend")
+            gr.Markdown(text.CHART_NOTE, elem_classes="hint")
     shown["table"] = gr.Markdown(view.table, elem_classes="report")
     with gr.Accordion(text.DRAWN, open=False):
         shown["drawings"] = gr.HTML(view.drawings)
@@ -76,3 +65,23 @@ def _components(view: ReportView) -> Components:
     with gr.Accordion(text.EVERYTHING, open=False):
         shown["details"] = gr.Markdown(view.details, elem_classes="report")
     return shown
+
+
+def _chart(values: dict[str, Any]) -> gr.LinePlot:
+    """The chart, with what ``report_views.chart`` says of it."""
+    return gr.LinePlot(
+        x="strength",
+        y="accuracy",
+        color="system",
+        title=text.CHART,
+        x_title=text.STRENGTH_AXIS,
+        y_title=text.ACCURACY_AXIS,
+        y_lim=[0, 100],
+        colors_in_legend=[],  # the legend beside it says more, and is read aloud
+        tooltip="all",
+        height=340,
+        label=text.CHART,
+        show_label=False,
+        elem_id="chart",
+        **values,
+    )

@@ -140,9 +140,9 @@ squares of pixels into one place, and costs a fraction of the work.
 ## Why noise makes the code binary
 
 A network that may write any number hides its message in fine differences, and a threshold destroys them. So
-the paper (section 3.3) adds noise to ComCNN's numbers in training, before they are squashed to between 0 and
-1. Only what is much larger than the noise gets through, and that is squashed to 0 or 1; a threshold then
-costs little.
+the paper (section 3.3) adds noise to ComCNN's numbers in training, before they are squashed to
+between 0 and 1. Only what is much larger than the noise gets through, and that is squashed to 0 or 1; a
+threshold then costs little.
 """,
     "attackers": """
 ## What the attacker knows
