@@ -80,6 +80,7 @@ def serve(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped."""
     from app.images import open_picture
     from app.lab import Lab
+    from app.lessons import Lessons
     from app.opening import Opening, example_pictures
     from app.page.build import build_demo, launch_options
     from app.settings import Settings
@@ -93,8 +94,8 @@ def serve(args: argparse.Namespace) -> int:
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))
-        opening = Opening(lab)
-        demo = build_demo(lab, opening)
+        opening, lessons = Opening(lab), Lessons(lab)
+        demo = build_demo(lab, opening, lessons)
     except WeightsError as error:
         print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)
         return 1
@@ -102,7 +103,12 @@ def serve(args: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     small = open_picture(example_pictures()[-1][0])
-    opening.start(afterwards=lambda: lab.warm_up([small]))
+
+    def prepare() -> None:
+        lab.warm_up([small])
+        lessons.begin()
+
+    opening.start(afterwards=prepare)
     try:
         demo.queue(max_size=32).launch(
             server_name=settings.host,

@@ -132,6 +132,12 @@ class Lab:
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
+    def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
+        """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
+        watch, model = watch or Watch(), self.codec(codec)
+        with self._turn(watch), torch.inference_mode(), interruptible(model, watch.check):
+            return model.logits(x.to(self.device)).float().cpu()
+
     def _defence(self, codec: str, planes: int | None) -> Codec:
         model = self.codec(codec)
         if planes is not None and not 1 <= planes <= model.planes:

@@ -1,6 +1,5 @@
 """An outcome as what the page's components show."""
 
-import base64
 import html
 import json
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from PIL import Image
 
 from app import chart, figures, words
 from app.events import Frame
-from app.images import encode, to_picture
+from app.images import data_url, encode, to_picture
 from app.measure import packed
 from app.page import text
 from app.scenario import Outcome, Prediction, ScenarioError
@@ -179,7 +178,7 @@ def before_after(outcome: Outcome, left: str, right: str) -> str:
     pair = [picture_of(outcome, which) for which in (left, right)]
     names = [html.escape(text.PICTURES[which]) for which in (left, right)]
     pictures = "".join(
-        f'<img alt="{name}" src="{_data_url(picture)}">' for name, picture in zip(names, pair, strict=True)
+        f'<img alt="{name}" src="{data_url(picture)}">' for name, picture in zip(names, pair, strict=True)
     )
     captions = "".join(f"<span>{name}</span>" for name in names)
     return (
@@ -202,10 +201,6 @@ def picture_of(outcome: Outcome, which: str) -> Image.Image:
     if which not in makers:
         raise ScenarioError(f"there is no picture {which!r} to compare; there are {', '.join(makers)}")
     return makers[which]()
-
-
-def _data_url(picture: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode(picture, "PNG")).decode()
 
 
 def paragraph(sentence: str) -> str:

@@ -20,7 +20,7 @@ def strength(scenario: dict[str, Any]) -> str:
 
 def verdict(result: dict[str, Any]) -> str:
     """Two sentences: what the attack did to the system that it attacked, and what ComDefend did."""
-    return f"{_attack_sentence(result)} {_defence_sentence(result)}"
+    return f"{attack_sentence(result)} {_defence_sentence(result)}"
 
 
 def comparison(results: list[dict[str, Any]]) -> str:
@@ -65,7 +65,8 @@ def difference(factor: int) -> str:
     return f"Reconstruction minus original, {factor} times magnified; grey is no difference."
 
 
-def _attack_sentence(result: dict[str, Any]) -> str:
+def attack_sentence(result: dict[str, Any]) -> str:
+    """What the attack did to the system that it attacked."""
     scenario, said = result["scenario"], _labels(result)
     adaptive = scenario["threat_model"] == "adaptive"
     system = "the classifier behind ComDefend" if adaptive else "the classifier"

@@ -270,17 +270,48 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
     page.get_by_role("tab", name="How well it defends").click()
     report = page.get_by_role("tabpanel").filter(visible=True)
-    for index, (name, one) in enumerate(published(PUBLISHED.reports).items()):
-        expect(report.get_by_role("heading", name=name).first).to_be_visible()
-        table = report.get_by_role("table").filter(visible=True).nth(index)
-        expect(table.get_by_role("row")).to_have_count(1 + len(one["defences"]))
-    drawing = report.get_by_role("img", name="Accuracy against strength").first
-    expect(drawing).to_be_visible()
-    axis, ink = drawing.locator('[style*="stroke: #000000"]').first, "e => getComputedStyle(e)"
-    assert axis.evaluate(f"{ink}.stroke") == drawing.evaluate(f"{ink}.color")  # the page's, light or dark
+    chart = report.locator("#chart svg")
+    expect(chart.locator(".mark-line path").first).to_be_visible()
+    reports = published(PUBLISHED.reports)
+    for name in ("cifar10", "imagenet"):
+        report.get_by_role("radio", name=re.compile(f"^{name}:")).check()
+        table = report.get_by_role("table").filter(visible=True)
+        expect(table).to_have_count(1)  # all else is folded
+        expect(table.get_by_role("row")).to_have_count(1 + len(reports[name]["defences"]))
+        lines = report.locator("#legend li")
+        expect(chart.locator(".mark-line path")).to_have_count(lines.count())
+    point = chart.locator(".mark-line path").first.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"accuracy.*interval", re.DOTALL))
     check_access(page)
     check_width(page)
     page.screenshot(path=ARTIFACTS / f"report-{width}-{scheme}.png", full_page=True)
+    assert page.problems == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1600, "dark"), (390, "light")])
+def test_the_lab_explains_itself_with_pictures_that_it_made(browser, server, width, scheme):
+    page = opened(browser, server, width, scheme)
+    page.get_by_role("tab", name="How it works").press("Enter")
+    lesson = page.get_by_role("tabpanel").filter(visible=True)
+    expect(lesson.get_by_role("heading", level=2)).to_have_count(5)
+    expect(lesson.locator("#lesson-attackers img")).to_have_count(4, timeout=120_000)
+    expect(lesson.locator("#lesson-status")).to_be_hidden()
+    expect(lesson.locator("#lesson-example img")).to_have_count(3)
+    expect(lesson.locator("#lesson-noise").get_by_role("img")).to_have_count(8)
+    expect(lesson.locator("#lesson-failures .bar")).to_have_count(3)
+    code = lesson.locator("#lesson-codec")
+    expect(code).to_contain_text("12 planes, 12 bits per pixel")
+    lesson.get_by_role("radio", name=re.compile("^comdefend-photo")).check()
+    expect(code).to_contain_text("bits for these 224 × 224 pixels")
+    for image in lesson.locator("img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("e => e.naturalWidth >= 32 && e.alt.length > 10")
+    check_access(page)
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    page.screenshot(path=ARTIFACTS / f"learn-{width}-{scheme}.png", full_page=True)
     assert page.problems == []
     page.close()
 

@@ -7,19 +7,21 @@ import gradio as gr
 
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
+from app.handlers.learning import Learning
 from app.handlers.running import Running
 from app.handlers.visitors import Visitors
 from app.lab import Lab
+from app.lessons import Lessons
 from app.opening import Opening
 from app.page import controls as parts
-from app.page import happening, layout, results, text, wiring
+from app.page import happening, learn, report, results, text, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.evaluate import published
 
 FOLDER = Path(__file__).parent
-STYLES = [FOLDER / "style.css", FOLDER / "views.css"]
+STYLES = [FOLDER / "style.css", FOLDER / "views.css", FOLDER / "learn.css"]
 SCRIPT = FOLDER / "page.js"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
@@ -28,16 +30,19 @@ PREPARE = "() => lab.prepare()"
 """What ``page.js`` does in the browser, once the page is there."""
 
 
-def build_demo(lab: Lab, opening: Opening | None = None) -> gr.Blocks:
+def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None = None) -> gr.Blocks:
     """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`.
 
     Args:
+        lab: what computes.
         opening: the run that the page opens with, once somebody computes it.
+        lessons: the lab's; what is not given begins when a visitor wants to see it.
     """
     reports = published(PUBLISHED.reports)
     visitors = Visitors()
     callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
     running = Running(lab, visitors, opening or Opening(lab), reports)
+    learning = Learning(lab, lessons or Lessons(lab), reports)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
@@ -48,9 +53,10 @@ def build_demo(lab: Lab, opening: Opening | None = None) -> gr.Blocks:
                     with gr.Column(scale=4, min_width=320, elem_id="stage"):
                         shown = results.stage()
                 shown |= results.details()
-                layout.explanations(lab)
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
-                layout.reports(reports)
+                report.build(learning, reports)
+            with gr.Tab(text.LEARN_TAB, elem_id="learn") as tab:
+                learn.build(tab, lab, learning, reports)
         wiring.wire_controls(callbacks, upload, controls)
         happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
         wiring.wire_endpoints(lab, endpoints)

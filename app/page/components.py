@@ -17,6 +17,9 @@ from PIL import Image
 from app import uploads
 from app.handlers.errors import answered
 
+Components = dict[str, Any]
+"""By the names under which events and callbacks know them."""
+
 
 class GuardedBlocks(gr.Blocks):
     """A page whose endpoints, public or private, are sent no file that :mod:`app.uploads` does not let pass.

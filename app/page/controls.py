@@ -8,8 +8,7 @@ from app.handlers.callbacks import Callbacks
 from app.handlers.running import BOTH
 from app.opening import FIRST, SCENARIO, example_pictures
 from app.page import text
-from app.page.components import FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
-from app.page.layout import Components
+from app.page.components import Components, FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
 from app.scenario import AUTO
 from model.attacks import ATTACKS
 from model.zoo import CLASSIFIERS, CODECS, Entry

@@ -8,7 +8,7 @@ from app import views
 from app.handlers.callbacks import Callbacks
 from app.handlers.running import Running
 from app.page import text
-from app.page.layout import Components
+from app.page.components import Components
 from app.page.wiring import MODEL_QUEUE, QUICK
 
 WISH = (

@@ -4,9 +4,8 @@ import gradio as gr
 
 from app.opening import FIRST
 from app.page import text
-from app.page.components import Picture
+from app.page.components import Components, Picture
 from app.page.controls import attackers
-from app.page.layout import Components
 
 
 def stage() -> Components:

@@ -8,35 +8,6 @@ INTRO = """
 through a binary code of at most 12 bits per pixel and rebuilds it; the classifier stays as it is.
 """
 
-HOW = """
-An attack changes a picture by amounts too small to see, in the direction that the classifier minds
-most. ComDefend stands before the classifier. Its first network, ComCNN, gives each pixel 12 numbers, of
-which only the signs are kept: the binary code. Its second network, RecCNN, rebuilds the picture from those
-bits alone. A perturbation that flips no bit is gone entirely; one that flips bits leaves a trace of each. One
-codec was trained with noise on the 12 numbers, as the paper has it; the others with noise on the pictures, so
-that they remove more. The codec of photographs is light: it folds 4 × 4 pixels into one place, which gets 192
-numbers, and costs a twentieth of the work. No attack was ever shown to any of them.
-
-The classifier is not touched, and does not know: the same codec stands before any of them.
-"""
-
-FAILS = """
-- **Against an attacker who knows of it.** The code's threshold has no gradient, but a smooth stand-in for
-  it has, and that is enough. Choose *Knows both*, and watch the code bend to the attack.
-- **Against larger perturbations.** A code that rebuilds a picture faithfully rebuilds its perturbation, too.
-  A purifying codec loses more of it, and pays with the picture's detail. How much, the second tab says.
-- **Sometimes without any attack.** The reconstruction is not the original, and a picture that was close
-  to the border between two classes can fall to the other side.
-- **Against other things than small perturbations:** stickers, rotations, other pictures.
-
-It is a subject of research, not a protection to rely on.
-"""
-
-HOW_HEADING = "How it works"
-FAILS_HEADING = "Where it fails"
-TRAINED = "How the codec was trained: {}, {}"
-"""A codec's name, and what it is."""
-
 ATTACK_TAB = "Attack a picture"
 REPORT_TAB = "How well it defends"
 
@@ -139,15 +110,97 @@ JSON_HEADING = "The run as JSON"
 
 FAILED_CHECKS = "Checks of the evaluation that failed:"
 DRAWINGS = {
-    "accuracy": "Accuracy against strength, grey-box and adaptive: the tables say the same.",
     "bits": "Share of code bits that an attack and that noise flip, against strength.",
     "dial": "Accuracy against the number of planes of the code that are kept.",
 }
-"""The drawings of a report, in the order in which they are shown, and what they show."""
+"""The drawings of a report besides its chart, in the order in which they are shown, and what they show."""
 SHEET = "What each codec makes of eight test pictures, attacked and not"
 SHEET_ALT = "A sheet of test pictures: clean and attacked, each before and after each codec"
-EVERYTHING = "All figures, checks and hyper-parameters: {}"
-"""The name of the classifier whose report it is."""
+
+# The tab "How well it defends".
+REPORT_CHOICE = "Classifier"
+CHART = "Accuracy against strength"
+STRENGTH_AXIS, ACCURACY_AXIS = "strength of the attack, in 1/255", "accuracy, %"
+CHART_NOTE = (
+    "At strength 0 nobody attacks. “Knows the classifier only” is BIM of ten steps on the classifier; “knows "
+    "both” is the worst case of all attacks on classifier and defence together, picture by picture."
+)
+LINE_ATTACKERS = {
+    "white-box": "the attacker knows the classifier, all there is",
+    "grey-box": "the attacker knows the classifier only",
+    "adaptive": "the attacker knows both",
+}
+"""Who attacks, in the name of a line of the chart."""
+DRAWN = "More drawings, and what the codecs make of pictures"
+EVERYTHING = "All figures and checks"
+
+# The tab "How it works": sections of at most 90 words, what is computed included.
+LEARN_TAB = "How it works"
+LESSON_PENDING = "The pictures of this page are being made by the lab itself; they appear here in a moment."
+LESSON_FAILED = "The pictures of this page could not be made; the server's log says why."
+LESSONS = {
+    "example": """
+## An adversarial example
+
+A picture, changed by amounts too small to see, in the direction that a classifier minds most: for each
+colour value, up or down, whatever makes its answer less likely. People see the same picture as before.
+""",
+    "codec": """
+## A binary code in between
+
+ComDefend stands before a classifier, which stays as it is. ComCNN gives each place of a picture a few
+numbers, of which only the signs are kept: the binary code. RecCNN rebuilds the picture from those bits
+alone. A change that flips no bit is gone entirely; each flipped bit leaves a trace. A light codec first folds
+squares of pixels into one place, and costs a fraction of the work.
+""",
+    "noise": """
+## Why noise makes the code binary
+
+A network that may write any number hides its message in fine differences, and a threshold destroys them. So
+the paper (section 3.3) adds noise to ComCNN's numbers in training, before they are squashed to
+between 0 and 1. Only what is much larger than the noise gets through, and that is squashed to 0 or 1; a
+threshold then costs little.
+""",
+    "attackers": """
+## What the attacker knows
+
+Grey-box: the classifier, but not the codec; so the paper measures. Adaptive: both. A threshold has no
+gradient, but a smooth stand-in for it has, and that is enough.
+""",
+    "failures": """
+## Where it fails
+
+Against whoever knows of it. Against stronger perturbations: a code that rebuilds pictures faithfully
+rebuilds those, too, and one that does not pays with detail. Sometimes without any attack, when a
+reconstruction is read differently. And against all that is no small perturbation: stickers, rotations. It is
+a subject of research, not a protection to rely on.
+""",
+}
+"""The sections, in their order."""
+LESSON_CODEC = "Codec"
+SAYS, SAYS_DEFENDED = "The classifier says {}", "Through ComDefend: {}"
+"""What is said of a picture: a label with its probability."""
+EXHIBITS = {
+    "original": ("Original", "The picture before any attack"),
+    "perturbation": (
+        "Perturbation, magnified",
+        "What the attack added, magnified around grey: coloured noise",
+    ),
+    "adversarial": ("Adversarial", "The picture with the perturbation; it looks much like the original"),
+    "picture": ("Picture", "A picture before the codec"),
+    "code": (
+        "Its code, plane by plane",
+        "The planes of the code: white where a bit is 1, black where it is 0",
+    ),
+    "reconstruction": ("Rebuilt from the code", "The picture that RecCNN rebuilt from the code"),
+}
+"""The pictures of the sections: what is written beneath, and what is told to those who do not see them."""
+NETWORKS = {
+    "trained": "The paper's codec, trained under noise",
+    "untrained": "The same network before training",
+}
+TRAINED = "How the codec was trained: {}, {}"
+"""A codec's name, and what it is."""
 
 API_LABELS = {
     "image": "Picture",

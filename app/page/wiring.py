@@ -9,8 +9,7 @@ from app.handlers.endpoints import Endpoints
 from app.lab import Lab
 from app.opening import example_pictures
 from app.page import text
-from app.page.components import FreeDropdown, FreeNumber, PictureFile
-from app.page.layout import Components
+from app.page.components import Components, FreeDropdown, FreeNumber, PictureFile
 from app.scenario import AUTO, Scenario
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.zoo import CLASSIFIERS, CODECS
