@@ -1,6 +1,5 @@
 """A run: what is asked for is resolved, the picture is attacked, rebuilt from its code, and measured."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor
 from app.images import prepare
 from app.measure import measure, predictions
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
+from app.turns import Turns
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.attacks import (
     ATTACKS,
@@ -64,7 +64,7 @@ class Setup:
 
 
 class Lab:
-    """Owns the models, the device and the lock that lets one computation run at a time.
+    """Owns the models, the device and the turns by which one computation runs at a time.
 
     Args:
         device: auto, cpu, cuda, cuda:1, ...
@@ -74,7 +74,7 @@ class Lab:
     def __init__(self, device: str = "auto", clock: Callable[[], float] = time.perf_counter) -> None:
         self.device = choose_device(device)
         self._clock = clock
-        self._lock = threading.Lock()
+        self.turns = Turns()
         self._classifiers: dict[str, Classifier] = {}
         self._codecs: dict[str, ComDefend] = {}
 
@@ -139,7 +139,7 @@ class Lab:
         watch = watch or Watch()
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
-        with self._turn(watch), torch.inference_mode():
+        with self.turns.turn(watch.check), torch.inference_mode():
             return predictions(model, model(x))[0]
 
     def defend(
@@ -149,7 +149,7 @@ class Lab:
         watch = watch or Watch()
         height, width = x.shape[-2:]
         defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
-        with self._turn(watch), interruptible(defence, watch.check):
+        with self.turns.turn(watch.check), interruptible(defence, watch.check):
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
@@ -175,12 +175,12 @@ class Lab:
             WeightsError: weights are missing or damaged.
         """
         watch = watch or Watch()
-        setup = self._resolve(scenario, picture.size, watch)
+        setup = self.resolve(scenario, picture.size, watch)
         classifier, config = setup.classifier, setup.classifier.config
         original = prepare(picture, config.image_size, config.crop).to(self.device)
         timings: dict[str, float] = {}
         everything = torch.nn.ModuleList((classifier, setup.defence.codec))
-        with self._turn(watch), interruptible(everything, watch.check):
+        with self.turns.turn(watch.check), interruptible(everything, watch.check):
             adversarial = self._attack(setup, original, watch, timings)
             watch.report(1, "Through the codec")
             pictures = [original, adversarial]
@@ -198,7 +198,7 @@ class Lab:
             device=device_name(self.device),
         )
 
-    def _resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
+    def resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
         """Load what a scenario names, for a picture of that size; refuse what does not exist."""
         name = resolved(scenario.classifier, size)
         scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
@@ -251,16 +251,6 @@ class Lab:
             codes = [codec.compress(x, defence.planes) for x in pictures]
         with self._timed("reconstruct", timings):
             return codes, [codec.reconstruct(code, size) for code in codes]
-
-    @contextmanager
-    def _turn(self, watch: Watch) -> Iterator[None]:
-        """The lock, for which a run waits only until it is told to stop."""
-        while not self._lock.acquire(timeout=0.1):
-            watch.check()
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     @contextmanager
     def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:
