@@ -5,18 +5,19 @@ from typing import Any
 
 import gradio as gr
 
+from app.handlers.asking import ASK_SECONDS, Asking
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
 from app.handlers.visitors import Visitors
 from app.lab import Lab
-from app.page import layout, text, wiring
+from app.page import ask, layout, text, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.evaluate import published
 
 FOLDER = Path(__file__).parent
-STYLES = [FOLDER / "style.css", FOLDER / "views.css"]
+STYLES = [FOLDER / "style.css", FOLDER / "views.css", FOLDER / "ask.css"]
 SCRIPT = FOLDER / "page.js"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
@@ -37,11 +38,14 @@ def build_demo(lab: Lab) -> gr.Blocks:
                         buttons = layout.buttons()
                     with gr.Column(scale=3, min_width=320):
                         shown = layout.results()
+                        asked = ask.ask()
                         layout.explanations(lab)
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
                 layout.reports(reports)
         wiring.wire_controls(callbacks, gallery, upload, controls, shown)
         wiring.wire_attack(demo, callbacks, controls, shown, buttons)
+        asking = Asking(lab, Visitors(ASK_SECONDS), reports)
+        ask.wire(demo, asking, asked, controls, shown["outcomes"], shown["detail"])
         wiring.wire_endpoints(lab, endpoints)
     return demo
 
