@@ -165,7 +165,7 @@ class Asking:
         codec: str,
         planes_percent: float,
     ) -> Scenario:
-        """What the controls hold, for a picture of that size; strength and attacker are the question's own."""
+        """What the controls hold, for a picture of that size; strength and attacker are the question's."""
         name = resolved_codec(codec, resolved(classifier, size))
         planes = planes_of(planes_percent, self.lab.codec(name).planes)
         return make_scenario(

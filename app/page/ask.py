@@ -11,16 +11,14 @@ from app.page.layout import Components
 from app.page.wiring import FOCUS, QUICK
 
 LONG_QUEUE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "ask"}
-"""Options of the questions: they take turns with runs, step by step, so they do not wait in the runs' queue."""
+"""Options of the questions: they take turns with runs, step by step, and need not wait in the runs' queue."""
 SHORT_QUEUE: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "ask-again"}
 """Options of what takes less than a run, and so does not wait for the questions."""
 BREAKING_INPUTS = ("image", "classifier", "attack", "steps", "target", "seed", "codec", "planes")
 FIFTY_INPUTS = ("classifier", "attack", "steps", "seed", "codec", "planes")
 """The controls, in the order of the parameters of ``Asking.until_it_breaks`` and ``Asking.fifty``."""
 SCRIPT = Path(__file__).with_name("ask.js").read_text(encoding="utf-8")
-PRESS_RUN = (
-    "() => { if (document.querySelector('#ask-row [data-rerun]')) document.getElementById('run').click(); }"
-)
+PRESS_RUN = "() => document.querySelector('#ask-row [data-rerun]') && document.getElementById('run').click()"
 """A codec's line was chosen, and stands in the controls: it is run."""
 BACK = "() => {{ if (document.activeElement === document.body) lab.focus('{}'); }}"
 """The stop button had the focus and is gone."""
@@ -68,21 +66,15 @@ def _question(name: str) -> Components:
     return {f"{name}_start": start, f"{name}_stop": stop, f"{name}_status": status}
 
 
-def wire(
-    demo: gr.Blocks,
-    asking: Asking,
-    asked: Components,
-    controls: Components,
-    outcomes: gr.State,
-    detail: gr.Radio,
-) -> None:
+def wire(demo: gr.Blocks, asking: Asking, asked: Components, controls: Components, shown: Components) -> None:
     """The events of the four questions.
 
     Args:
         controls: under the names of ``BREAKING_INPUTS``; a codec's line changes ``codec`` and ``planes``.
-        outcomes, detail: the runs that are shown, and whose of them is shown in detail.
+        shown: ``outcomes`` are the runs that are shown, ``detail`` whose of them is shown in detail, and
+            ``numbers`` changes with each run.
     """
-    shown = [outcomes, detail]
+    runs = [shown["outcomes"], shown["detail"]]
     _wire_question(
         "breaking",
         asking,
@@ -91,27 +83,28 @@ def wire(
         [controls[name] for name in BREAKING_INPUTS],
         [asked["strengths"]],
     )
-    _wire_question("defences", asking, asked, asking.defences, shown, [asked["table"], asked["survey"]])
+    _wire_question("defences", asking, asked, asking.defences, runs, [asked["table"], asked["survey"]])
     _wire_question(
         "fifty", asking, asked, asking.fifty, [controls[name] for name in FIFTY_INPUTS], [asked["curves"]]
     )
-    _wire_question("planes", asking, asked, asking.carried, shown, [asked["tiles"]])
+    _wire_question("planes", asking, asked, asking.carried, runs, [asked["tiles"]])
     asked["table"].select(
         asking.choose, asked["survey"], [asked["row"], controls["codec"], controls["planes"]], **QUICK
     ).then(None, js=PRESS_RUN)
     tiles = [asked["tiles"], asked["without"]]
-    asked["tabs"].select(asking.look, shown, [asked["looked_at"], *tiles], **QUICK)
+    asked["tabs"].select(asking.look, runs, [asked["looked_at"], *tiles], **QUICK)
+    # Not by the change of `outcomes`: Gradio would hash the pictures, and cannot.
     gr.on(
-        [outcomes.change, detail.change],
+        [shown["numbers"].change, shown["detail"].change],
         asking.planes,
-        [asked["looked_at"], *shown],
+        [asked["looked_at"], *runs],
         tiles,
         trigger_mode="always_last",
         **QUICK,
     )
     asked["tiles"].select(
         asking.without,
-        shown,
+        runs,
         asked["without"],
         trigger_mode="always_last",
         show_progress="hidden",

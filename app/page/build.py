@@ -45,7 +45,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
         wiring.wire_controls(callbacks, gallery, upload, controls, shown)
         wiring.wire_attack(demo, callbacks, controls, shown, buttons)
         asking = Asking(lab, Visitors(ASK_SECONDS), reports)
-        ask.wire(demo, asking, asked, controls, shown["outcomes"], shown["detail"])
+        ask.wire(demo, asking, asked, controls, shown)
         wiring.wire_endpoints(lab, endpoints)
     return demo
 

@@ -157,8 +157,8 @@ ASK_ABOUT = {
     ),
     "planes": (
         "The planes of the adversarial picture's code, in the order in which the dial keeps them. Hover or "
-        "focus one to see it large; press it to switch it off: all its bits are then 0, as when the dial cuts "
-        "it away. Orange bits were turned from 0 to 1 by the attack, blue ones from 1 to 0."
+        "focus one to see it large; press it to switch it off: all its bits are then 0, as when the dial "
+        "cuts it away. Orange bits were turned from 0 to 1 by the attack, blue ones from 1 to 0."
     ),
 }
 ASK_START = {
