@@ -261,6 +261,7 @@ def test_a_codec_of_a_pair_stands_before_its_own_classifier_only(lab, outcome, m
     monkeypatch.setitem(
         defences.CODECS, "robust", CodecEntry("robust", "of a pair", partner="cifar10-robust")
     )
+    lab._codecs["robust"] = lab.codec("comdefend-cifar10")
     assert "robust" not in [name.base for name in line_up(lab, outcome)]
     paired = replace(outcome, scenario=replace(outcome.scenario, classifier="cifar10-robust"))
     assert "robust" in [name.base for name in line_up(lab, paired)]
