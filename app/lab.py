@@ -1,6 +1,5 @@
 """A run: what is asked for is resolved, the picture is attacked, rebuilt from its code, and measured."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from app.images import prepare
 from app.measure import measure, predictions
 from app.run import FRAMES_SHARE, Film, Look, Setup, target_index
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
+from app.turns import Turns
 from model import ComDefend, load_classifier
 from model.attacks import (
     ATTACKS,
@@ -43,7 +43,7 @@ def resolved_codec(codec: str, classifier: str) -> str:
 
 
 class Lab:
-    """Owns the models, the device and the lock that lets one computation run at a time.
+    """Owns the models, the device and the turns by which one computation runs at a time.
 
     Args:
         device: auto, cpu, cuda, cuda:1, ...
@@ -53,7 +53,7 @@ class Lab:
     def __init__(self, device: str = "auto", clock: Callable[[], float] = time.perf_counter) -> None:
         self.device = choose_device(device)
         self._clock = clock
-        self._lock = threading.Lock()
+        self.turns = Turns()
         self._classifiers: dict[str, Classifier] = {}
         self._codecs: dict[str, ComDefend] = {}
 
@@ -118,7 +118,7 @@ class Lab:
         watch = watch or Watch()
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
-        with self._turn(watch), torch.inference_mode():
+        with self.turns.turn(watch.check), torch.inference_mode():
             return predictions(model, model(x))[0]
 
     def defend(
@@ -128,14 +128,14 @@ class Lab:
         watch = watch or Watch()
         height, width = x.shape[-2:]
         defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
-        with self._turn(watch), interruptible(defence, watch.check):
+        with self.turns.turn(watch.check), interruptible(defence, watch.check):
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
     def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
         """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
         watch, model = watch or Watch(), self.codec(codec)
-        with self._turn(watch), torch.inference_mode(), interruptible(model, watch.check):
+        with self.turns.turn(watch.check), torch.inference_mode(), interruptible(model, watch.check):
             return model.logits(x.to(self.device)).float().cpu()
 
     def _defence(self, codec: str, planes: int | None) -> Codec:
@@ -189,12 +189,12 @@ class Lab:
         on_frame: Callable[[Frame], None] | None,
         share: float = 0,
     ) -> Outcome:
-        setup = self._resolve(scenario, picture.size, watch)
+        setup = self.resolve(scenario, picture.size, watch)
         config = setup.classifier.config
         x = prepare(picture, config.image_size, config.crop).to(self.device)
         timings = dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 0.0)
         everything = torch.nn.ModuleList((setup.classifier, setup.defence.codec))
-        with self._turn(watch), interruptible(everything, watch.check):
+        with self.turns.turn(watch.check), interruptible(everything, watch.check):
             original = self._look(setup, x, timings)
             film = Film(
                 setup,
@@ -222,7 +222,7 @@ class Lab:
             trail=film.ended(found),
         )
 
-    def _resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
+    def resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
         """Load what a scenario names, for a picture of that size; refuse what does not exist."""
         name = resolved(scenario.classifier, size)
         scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
@@ -281,16 +281,6 @@ class Lab:
             with self._timed("classify", timings):
                 bare, defended = setup.classifier(x), setup.classifier(rebuilt)
         return Look(x, code[:, :planes], rebuilt, bare, defended)
-
-    @contextmanager
-    def _turn(self, watch: Watch) -> Iterator[None]:
-        """The lock, for which a run waits only until it is told to stop."""
-        while not self._lock.acquire(timeout=0.1):
-            watch.check()
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     @contextmanager
     def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:

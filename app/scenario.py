@@ -141,6 +141,18 @@ def whole(value: Any, name: str) -> int:
     return int(value)
 
 
+def planes_of(percent: Any, total: int) -> int | None:
+    """How many planes a share of a code's ``total`` ones is, at least one; None for all.
+
+    Raises:
+        ScenarioError: the share is not above 0 and at most 100 %.
+    """
+    share = number(percent, "The share of planes kept")
+    if not 0 < share <= 100:  # also refuses NaN
+        raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
+    return None if share == 100 else max(1, round(total * share / 100))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a classifier says of one picture."""

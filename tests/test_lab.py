@@ -314,7 +314,7 @@ def test_a_target_that_the_picture_is_already_is_refused(lab, picture, classifie
 def test_a_run_that_waits_for_its_turn_can_be_stopped(lab, picture):
     watch = Watch()
     watch.stop()
-    with lab._lock, pytest.raises(AttackCancelled):
+    with lab.turns.turn(), pytest.raises(AttackCancelled):
         lab.run(picture, scenario("PGD"), watch)
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 

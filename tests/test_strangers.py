@@ -387,7 +387,8 @@ def strangely_opened(lab: Lab, events: list[list[str]]) -> list[list[str]]:
     decoder = str(ROOT / "app" / "decoder.py")
     exactly = {
         str(ROOT / "tests" / "audited.py"), decoder, cache_from_source(decoder),
-        str(Path(sys.prefix) / "pyvenv.cfg"), "/proc/self/statm", "/dev/null",
+        str(ROOT / "app" / "ask" / "fifty.zip"), str(Path(sys.prefix) / "pyvenv.cfg"), "/proc/self/statm",
+        "/dev/null",
     }  # fmt: skip
 
     def is_strange(event: str, what: str) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import gradio as gr
@@ -28,10 +28,29 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
         except gr.Error:
             raise
         except Exception as error:
-            sentence, is_ours = explained(error)
-            raise gr.Error(sentence, print_exception=is_ours) from error
+            raise _told(error) from error
 
     return wrapper
+
+
+def answered_stream(handler: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """The same for a handler that is a generator, whose errors come while it is gone through."""
+
+    @functools.wraps(handler)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        try:
+            yield from handler(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise _told(error) from error
+
+    return wrapper
+
+
+def _told(error: Exception) -> gr.Error:
+    sentence, is_ours = explained(error)
+    return gr.Error(sentence, print_exception=is_ours)
 
 
 def explained(error: Exception) -> tuple[str, bool]:

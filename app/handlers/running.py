@@ -15,7 +15,7 @@ from app.images import open_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.opening import Opening
 from app.page import text
-from app.scenario import Outcome, Scenario, ScenarioError, Watch, make_scenario, number
+from app.scenario import Outcome, Scenario, ScenarioError, Watch, make_scenario, planes_of
 from app.views import RunView
 from model.attacks import THREAT_MODELS, AttackCancelled
 
@@ -188,9 +188,8 @@ class Running:
     def _events(self, wish: Wish, watch: Watch) -> Iterator[tuple[Progress | Frame | Outcome, Scenario]]:
         """What the lab tells of a wish's run, or of its two runs, each with the scenario that it is of."""
         picture = open_picture(wish.image, ENOUGH_PIXELS, watch.check)
-        planes = self._planes(
-            wish.planes_percent, resolved_codec(wish.codec, resolved(wish.classifier, picture.size))
-        )
+        codec = self.lab.codec(resolved_codec(wish.codec, resolved(wish.classifier, picture.size)))
+        planes = planes_of(wish.planes_percent, codec.planes)
         for knowledge in THREAT_MODELS if wish.threat_model == BOTH else (wish.threat_model,):
             scenario = make_scenario(
                 wish.classifier, wish.attack, knowledge, wish.epsilon, wish.steps, wish.target, wish.seed,
@@ -198,13 +197,6 @@ class Running:
             )  # fmt: skip
             for event in self.lab.events(picture, scenario, watch):
                 yield event, scenario
-
-    def _planes(self, percent: float, codec: str) -> int | None:
-        """How many planes of a codec a share of them is, at least one; None for all."""
-        share = number(percent, "The share of planes kept")
-        if not 0 < share <= 100:
-            raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
-        return None if share == 100 else max(1, round(self.lab.codec(codec).planes * share / 100))
 
     def _frame(self, frame: Frame, scenario: Scenario) -> tuple[Any, ...]:
         sentence = words.frame(

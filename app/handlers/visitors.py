@@ -20,15 +20,20 @@ the time, and takes a quarter of the memory.
 
 
 class Visitors:
-    """The watches on all runs that are going, by their visitors' sessions."""
+    """The watches on all runs that are going, by their visitors' sessions.
 
-    def __init__(self) -> None:
+    Args:
+        limit_s: how many seconds a run may take.
+    """
+
+    def __init__(self, limit_s: float = MAX_SECONDS) -> None:
+        self._limit_s = limit_s
         self._watches: dict[str | None, Watch] = {}
 
     @contextmanager
     def watching(self, request: gr.Request, progress: gr.Progress | None = None) -> Iterator[Watch]:
         """A watch on a visitor's run, by which :meth:`stop` reaches it."""
-        watch = Watch(None if progress is None else _shown_on(progress), MAX_SECONDS)
+        watch = Watch(None if progress is None else _shown_on(progress), self._limit_s)
         self._watches[request.session_hash] = watch
         try:
             yield watch

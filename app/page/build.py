@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.handlers.asking import ASK_SECONDS, Asking
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
 from app.handlers.learning import Learning
@@ -13,15 +14,15 @@ from app.handlers.visitors import Visitors
 from app.lab import Lab
 from app.lessons import Lessons
 from app.opening import Opening
+from app.page import ask, happening, learn, report, results, text, wiring
 from app.page import controls as parts
-from app.page import happening, learn, report, results, text, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
 from model.evaluate import published
 
 FOLDER = Path(__file__).parent
-STYLES = [FOLDER / "style.css", FOLDER / "views.css", FOLDER / "learn.css"]
+STYLES = [FOLDER / f"{name}.css" for name in ("style", "views", "learn", "ask", "planes")]
 SCRIPT = FOLDER / "page.js"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
@@ -53,12 +54,15 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
                     with gr.Column(scale=4, min_width=320, elem_id="stage"):
                         shown = results.stage()
                 shown |= results.details()
+                asked = ask.ask()
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
                 report.build(learning, reports)
             with gr.Tab(text.LEARN_TAB, elem_id="learn") as tab:
                 learn.build(tab, lab, learning, reports)
         wiring.wire_controls(callbacks, upload, controls)
         happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
+        asking = Asking(lab, Visitors(ASK_SECONDS), reports)
+        ask.wire(demo, asking, asked, controls, shown)
         wiring.wire_endpoints(lab, endpoints)
         demo.load(None, js=PREPARE)
     return demo
