@@ -158,7 +158,7 @@ def _actions(page: PageClient) -> list[tuple[str, Callable[[], object]]]:
             "choosing a picture",
             lambda: page.trigger("picture", "change", picture, default.classifier, "", None),
         ),
-        ("choosing an attack", lambda: page.trigger("attack", "change", list(ATTACKS)[-1])),
+        ("choosing an attack", lambda: page.trigger("attack", "input", list(ATTACKS)[-1])),
         (
             "comparing two other pictures",
             lambda: page.trigger("pair", "change", None, default.threat_model, pairs[1]),

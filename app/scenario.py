@@ -131,6 +131,14 @@ def whole(value: Any, name: str) -> int:
     return int(value)
 
 
+def kept_planes(percent: Any, planes: int) -> int | None:
+    """How many of a code's planes a share of them is, at least one; None for all."""
+    share = number(percent, "The share of planes kept")
+    if not 0 < share <= 100:
+        raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
+    return None if share == 100 else max(1, round(planes * share / 100))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a classifier says of one picture."""

@@ -12,7 +12,7 @@ from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import ImageError, open_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.page.text import ANY_OTHER, DONE, READY, STALE, STOPPED
-from app.scenario import Outcome, ScenarioError, make_scenario, number
+from app.scenario import Outcome, ScenarioError, kept_planes, make_scenario
 from model.attacks import THREAT_MODELS, AttackCancelled
 from model.data import central_box
 from model.zoo import find_classifier
@@ -92,10 +92,7 @@ class Callbacks:
 
     def _planes(self, percent: float, codec: str) -> int | None:
         """How many planes of a codec a share of them is, at least one; None for all."""
-        share = number(percent, "The share of planes kept")
-        if not 0 < share <= 100:
-            raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
-        return None if share == 100 else max(1, round(self.lab.codec(codec).planes * share / 100))
+        return kept_planes(percent, self.lab.codec(codec).planes)
 
     def stop(self, request: gr.Request) -> str:
         """End this visitor's run."""

@@ -9,7 +9,7 @@ from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
 from app.handlers.visitors import Visitors
 from app.lab import Lab
-from app.page import layout, text, wiring
+from app.page import layout, sharing, text, tools, wiring
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
 from app.uploads import EXAMPLES, MAX_BYTES
@@ -28,6 +28,7 @@ def build_demo(lab: Lab) -> gr.Blocks:
     callbacks, endpoints = Callbacks(lab, visitors, reports), Endpoints(lab, visitors)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
+        said = sharing.said()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):
                 gallery = layout.examples()
@@ -37,11 +38,13 @@ def build_demo(lab: Lab) -> gr.Blocks:
                         buttons = layout.buttons()
                     with gr.Column(scale=3, min_width=320):
                         shown = layout.results()
+                        shared = sharing.layout()
                         layout.explanations(lab)
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
                 layout.reports(reports)
         wiring.wire_controls(callbacks, gallery, upload, controls, shown)
         wiring.wire_attack(demo, callbacks, controls, shown, buttons)
+        sharing.wire(demo, upload, controls, shown, shared, said)
         wiring.wire_endpoints(lab, endpoints)
     return demo
 
@@ -56,6 +59,7 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "run_history": False,
+        "mcp_server": tools.wanted(),
         "footer_links": ["api"],
         # Gradio serves files of the current directory only, which need not be the repository.
         "allowed_paths": [str(EXAMPLES)],

@@ -28,7 +28,28 @@ window.lab = {
   focus(id) {
     document.getElementById(id).focus({ preventScroll: true });
   },
+
+  // The link with a query, on the clipboard if the browser lets us, and in its field in any case.
+  async copyLink(query, copied, notCopied) {
+    const link = `${location.origin}${location.pathname}?${query}`;
+    try {
+      await navigator.clipboard.writeText(link);
+      return [link, copied];
+    } catch {
+      setTimeout(() => document.querySelector("#link textarea").select());
+      return [link, notCopied];
+    }
+  },
+
+  // Code that calls the page where it is, not where it would be by default.
+  here(code) {
+    return code.replaceAll("http://127.0.0.1:7860", (location.origin + location.pathname).replace(/\/$/, ""));
+  },
 };
+
+// A lesson's address hides controls: style.css has the rules, by the names that it has.
+document.documentElement.dataset.hide = (new URLSearchParams(location.search).get("hide") ?? "")
+  .replaceAll(",", " ");
 
 // The border between the two pictures of views.before_after follows its slider.
 document.addEventListener("input", ({ target }) => {

@@ -90,6 +90,7 @@ DOWNLOADS = {
     "adversarial_file": "Adversarial picture (PNG)",
     "code_file": "Its packed code (NPZ)",
     "summary_file": "The run (JSON)",
+    "bundle_file": "All of it, and a program that repeats it (ZIP)",
 }
 VIEW_NAMES: dict[View, str] = {
     "original": "Original",
@@ -119,6 +120,50 @@ LEGEND = (
     '<span class="lowered">blue</span> ones from 1 to 0.</p>'
 )
 JSON_HEADING = "The run as JSON"
+
+SHARE_HEADING = "Link to it, or do it from code"
+SHARE = """
+A link opens this page with the same settings on the same example. For a lesson, choose what it hides.
+"""
+HIDE = "Hidden in the link"
+HIDEABLE = {
+    "examples": "Examples",
+    "image": "Picture",
+    "attack": "Attack",
+    "target": "Target",
+    "threat_model": "Attacker",
+    "epsilon": "Strength",
+    "steps": "Steps",
+    "seed": "Seed",
+    "classifier": "Classifier",
+    "codec": "Codec",
+    "planes": "Planes",
+}
+"""What a link can hide, by the names of the controls."""
+LINK_BUTTON = "Copy link"
+LINK = "Link"
+COPIED = "The link is copied."
+NOT_COPIED = "Your browser does not let the page copy: the link is selected, copy it from here."
+OWN_PICTURE = "Your own picture is not in it: it opens on the example “{}”."
+LEFT_OUT = "This address asks for what is no choice here ({}); the page has its own instead."
+CODE = """
+The same from code. The files that are named lie in the lab's folder; a file of your own will do as well.
+
+Three lines of Python, without the page:
+
+```python
+{python}```
+
+A call of this page from Python (`pip install gradio_client`):
+
+```python
+{client}```
+
+A call of this page from a shell:
+
+```bash
+{curl}```
+"""
 
 FAILED_CHECKS = "Checks of the evaluation that failed:"
 DRAWINGS = {

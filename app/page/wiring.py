@@ -46,7 +46,7 @@ def wire_controls(
         trigger_mode="always_last",
         **QUICK,
     )
-    attack.change(
+    attack.input(  # not `change`: what an address sets is not to be undone
         lambda name: (ATTACKS[name].about, *controls_for(name)),
         attack,
         [upload["about"], *(controls[name] for name in ("epsilon", "steps", "target", "seed"))],

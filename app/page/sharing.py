@@ -1,0 +1,62 @@
+"""The part of the page about links and code: what stands there, and what calls what."""
+
+import json
+
+import gradio as gr
+
+from app.handlers import sharing
+from app.page import text
+from app.page.layout import Components
+from app.page.wiring import ATTACK_INPUTS, QUICK
+
+COPY = f"(query) => lab.copyLink(query, {json.dumps(text.COPIED)}, {json.dumps(text.NOT_COPIED)})"
+HERE = "(code) => lab.here(code)"
+"""What ``page.js`` does in the browser."""
+
+
+def layout() -> Components:
+    """A link to what is chosen, and the same as code."""
+    shared: Components = {}
+    with gr.Accordion(text.SHARE_HEADING, open=False, elem_id="share") as shared["share"]:
+        gr.Markdown(text.SHARE, elem_classes="hint")
+        shared["hidden"] = gr.CheckboxGroup(
+            [(title, name) for name, title in text.HIDEABLE.items()], label=text.HIDE, elem_id="hidden"
+        )
+        shared["copy"] = gr.Button(text.LINK_BUTTON, size="sm", elem_id="copy-link")
+        shared["link"] = gr.Textbox(
+            label=text.LINK, visible=False, interactive=False, lines=2, elem_id="link"
+        )
+        shared["copied"] = gr.Markdown(elem_id="copied")
+        shared["without"] = gr.Markdown(elem_classes="hint")
+        shared["code"] = gr.Markdown(elem_id="code-here")
+    return shared
+
+
+def said() -> gr.Markdown:
+    """Where the page says what of its address it could not use."""
+    return gr.Markdown(visible=False, elem_id="left-out")
+
+
+def wire(
+    demo: gr.Blocks,
+    upload: Components,
+    controls: Components,
+    shown: Components,
+    shared: Components,
+    said: gr.Markdown,
+) -> None:
+    """Open the address, write it, and keep the code up to date with what was run."""
+    chosen = [controls[name] for name in ATTACK_INPUTS]
+    opened = {**controls, "about": upload["about"], "hidden": shared["hidden"], "said": said}
+    demo.load(sharing.open_address, None, [opened[name] for name in sharing.Opened._fields], **QUICK)
+    shared["copy"].click(
+        sharing.link, [*chosen, shared["hidden"]], [shared["link"], shared["without"]], **QUICK
+    ).success(None, shared["link"], [shared["link"], shared["copied"]], js=COPY)
+    gr.on(
+        [shared["share"].expand, shown["summary"].change],
+        sharing.code,
+        chosen,
+        shared["code"],
+        trigger_mode="always_last",
+        **QUICK,
+    ).success(None, shared["code"], shared["code"], js=HERE)
