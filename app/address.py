@@ -76,7 +76,7 @@ def example_files() -> dict[str, Path]:
 
 
 def example_of(picture: bytes | str) -> str | None:
-    """The name of the example whose file holds just that, or which is that file; None for any other picture."""
+    """The name of the example whose file holds just that, or has that path; None for any other picture."""
     if isinstance(picture, str):
         return next((name for name, path in example_files().items() if str(path) == picture), None)
     return next((name for name, path in example_files().items() if path.read_bytes() == picture), None)

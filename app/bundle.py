@@ -19,7 +19,8 @@ def bundle(outcome: Outcome) -> bytes:
 
     ``original.png`` and ``adversarial.png`` are exactly what was attacked and classified; ``code.npz`` is the
     packed code of the latter, ``reconstruction.png`` what it is rebuilt to, in 8 bits. ``perturbation.png``
-    and ``code.png`` are for the eye. ``result.json`` says what was asked and found; ``reproduce.py`` repeats it.
+    and ``code.png`` are for the eye. ``result.json`` says what was asked and found, and ``reproduce.py``
+    repeats it.
     """
     pictures = {
         "original": to_picture(outcome.original),

@@ -42,8 +42,8 @@ window.lab = {
   },
 
   // Code that calls the page where it is, not where it would be by default.
-  here(code) {
-    return code.replaceAll("http://127.0.0.1:7860", (location.origin + location.pathname).replace(/\/$/, ""));
+  here(code, home) {
+    return code.replaceAll(home, `${location.origin}${location.pathname}`.replace(/\/$/, ""));
   },
 };
 

@@ -8,9 +8,10 @@ from app.handlers import sharing
 from app.page import text
 from app.page.layout import Components
 from app.page.wiring import ATTACK_INPUTS, QUICK
+from app.snippets import HOME
 
 COPY = f"(query) => lab.copyLink(query, {json.dumps(text.COPIED)}, {json.dumps(text.NOT_COPIED)})"
-HERE = "(code) => lab.here(code)"
+HERE = f"(code) => lab.here(code, {json.dumps(HOME)})"
 """What ``page.js`` does in the browser."""
 
 
