@@ -26,7 +26,7 @@ def python(scenario: Scenario, example: str) -> str:
         imports.append("from model.defences import Codec")
         codec = f"Codec({codec}, planes={scenario.planes})"
     config = find_classifier(scenario.classifier).config()
-    seen = f"{config.image_size}" + (f", {config.crop:g}" if config.crop < 1 else "")
+    seen = f"{config.image_size}" + (f", {config.crop!r}" if config.crop < 1 else "")
     return f"""\
 from PIL import Image
 from torchvision.transforms.functional import to_tensor
