@@ -62,7 +62,8 @@ def curl(scenario: Scenario, example: str, home: str = HOME) -> str:
     asked = json.dumps(_asked(scenario))[1:-1].replace("%", "%%").replace("'", "'\\''")
     return f"""\
 lab={home}/gradio_api/call/v2/run
-event=$(printf '{{"image": {{"url": "data:image/{kind};base64,%s"}}, {asked}}}' \\
+event=$(printf '{{"image": {{"url": "data:image/{kind};base64,%s"}},
+  {asked}}}' \\
   "$(base64 < {_file(example)} | tr -d '\\n')" |
   curl -s "$lab" -H 'Content-Type: application/json' -d @- | cut -d '"' -f 4)
 curl -sN "$lab/$event"

@@ -57,8 +57,7 @@ def test_they_are_filled_in():
     shell = snippets.curl(AIMED, "ship", "https://lab.example/at")
     assert "lab=https://lab.example/at/gradio_api/call/v2/run" in shell
     assert '"target": "frog"' in shell
-    for text in (call, shell, snippets.python(AIMED.__class__(**{**vars(AIMED), "classifier": "cifar10",
-                 "codec": "comdefend-cifar10"}), "ship")):  # fmt: skip
+    for text in (call, shell, snippets.python(LARGE, "espresso")):
         assert max(map(len, text.splitlines())) < 150
 
 

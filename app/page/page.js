@@ -32,11 +32,12 @@ window.lab = {
   // The link with a query, on the clipboard if the browser lets us, and in its field in any case.
   async copyLink(query, copied, notCopied) {
     const link = `${location.origin}${location.pathname}?${query}`;
+    document.getElementById("copied").setAttribute("aria-live", "polite");
     try {
       await navigator.clipboard.writeText(link);
       return [link, copied];
     } catch {
-      setTimeout(() => document.querySelector("#link textarea").select());
+      setTimeout(() => document.querySelector("#link textarea").select(), 100); // once it is there
       return [link, notCopied];
     }
   },

@@ -24,9 +24,7 @@ def layout() -> Components:
             [(title, name) for name, title in text.HIDEABLE.items()], label=text.HIDE, elem_id="hidden"
         )
         shared["copy"] = gr.Button(text.LINK_BUTTON, size="sm", elem_id="copy-link")
-        shared["link"] = gr.Textbox(
-            label=text.LINK, visible=False, interactive=False, lines=2, elem_id="link"
-        )
+        shared["link"] = gr.Textbox(label=text.LINK, visible=False, lines=2, elem_id="link")
         shared["copied"] = gr.Markdown(elem_id="copied")
         shared["without"] = gr.Markdown(elem_classes="hint")
         shared["code"] = gr.Markdown(elem_id="code-here")
