@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from app import figures, words
-from app.bundle import bundle
 from app.images import encode, to_picture
 from app.measure import packed
 from app.page import text
@@ -35,7 +34,6 @@ class AttackView(NamedTuple):
     adversarial_file: str
     code_file: str
     summary_file: str
-    bundle_file: str
 
 
 def attack(outcomes: list[Outcome], pair: str, reports: dict[str, Any]) -> AttackView:
@@ -67,13 +65,12 @@ def attack(outcomes: list[Outcome], pair: str, reports: dict[str, Any]) -> Attac
     )
 
 
-def downloads(outcome: Outcome) -> tuple[str, str, str, str]:
-    """The files to take home, in the order of ``text.DOWNLOADS``: picture, code, run, and all of it."""
+def downloads(outcome: Outcome) -> tuple[str, str, str]:
+    """The files to take home, in the order of ``text.DOWNLOADS``: picture, code and run."""
     return (
         cached_file("adversarial.png", encode(to_picture(outcome.adversarial), "PNG")),
         cached_file("code.npz", packed(outcome.code_adversarial, outcome.adversarial)),
         cached_file("result.json", json.dumps(outcome.summary(), indent=2).encode()),
-        cached_file("run.zip", bundle(outcome)),
     )
 
 

@@ -19,7 +19,7 @@ def test_events_call_only_what_the_script_has(config):
         name for event in config["dependencies"] for name in re.findall(r"lab\.(\w+)", event["js"] or "")
     }
     has = re.findall(r"^  (?:async )?(\w+)\(", SCRIPT.read_text(), re.MULTILINE)
-    assert called == set(has) == {"prepare", "showStatus", "focus", "copyLink", "here"}
+    assert called == set(has) == {"prepare", "showStatus", "focus", "copyLink", "here", "save"}
 
 
 def test_the_script_and_the_style_sheets_are_given_to_the_page():

@@ -1,13 +1,16 @@
 """Links to the page, and what it shows as code, in headless Chromium."""
 
+import json
 import re
+import zipfile
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.page import text
-from tests.test_page import browser, check_access, opened  # noqa: F401 - a fixture
+from tests.test_page import attack, browser, check_access, opened  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -104,5 +107,21 @@ def test_the_code_calls_this_page_with_what_is_chosen(browser, server):  # noqa:
     expect(code).to_contain_text("planes=6")
     expect(code.locator("pre")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not page.problems
+    page.close()
+
+
+def test_a_run_is_taken_home_in_one_archive(browser, server, tmp_path):  # noqa: F811
+    page = visit(browser, server, "example=ship&attack=FGSM&epsilon=8")
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile("ship"))
+    attack(page)
+    share(page)
+    with page.expect_download() as download:
+        page.locator("#keep").click()
+    assert download.value.suggested_filename == "run.zip"
+    download.value.save_as(tmp_path / "run.zip")
+    archive = zipfile.ZipFile(tmp_path / "run.zip")
+    assert json.loads(archive.read("result.json"))["scenario"]["attack"] == "FGSM"
+    assert Image.open(archive.open("original.png")).size == (32, 32)
     assert not page.problems
     page.close()

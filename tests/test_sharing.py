@@ -1,18 +1,24 @@
 """What a link says, what it opens, and the scenario as code, without a browser."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from app.address import FIRST, HIDEABLE, example_files, planes_of, read
+from app.bundle import bundle
 from app.handlers import sharing
 from app.handlers.sharing import Opened
+from app.lab import Lab
 from app.page.text import CODE
+from app.scenario import Scenario
 from app.snippets import HOME
+from model.attacks import THREAT_MODELS
 from tests.conftest import PHOTOGRAPH, ROOT
 
 CONTROLS: dict[str, Any] = {
@@ -135,3 +141,20 @@ def test_the_code_names_what_was_chosen():
     assert HOME in client
     assert HOME in curl
     assert CODE.count("```") == 6
+
+
+def test_the_run_that_is_shown_is_kept(classifier, codec, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10"] = classifier, codec
+    picture = Image.new("RGB", (16, 16), "teal")
+    outcomes = [
+        lab.run(picture, Scenario(classifier="cifar10", codec="comdefend-cifar10", threat_model=knowledge))
+        for knowledge in THREAT_MODELS
+    ]
+    for index, knowledge in enumerate(THREAT_MODELS):
+        assert Path(sharing.keep(outcomes, knowledge)).read_bytes() == bundle(outcomes[index])
+    assert Path(sharing.keep(outcomes[:1], None)).read_bytes() == bundle(outcomes[0])
+    for nothing in (None, []):
+        with pytest.raises(gr.Error, match="no run to keep yet"):
+            sharing.keep(nothing, "adaptive")

@@ -1,4 +1,4 @@
-"""What a link says, and what it opens; the present scenario as code."""
+"""A run to take home, what a link says, and what it opens; the present scenario as code."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -18,12 +18,14 @@ from app.address import (
     read,
     size_of,
 )
+from app.bundle import bundle
 from app.handlers.errors import answered
 from app.handlers.visitors import Upload
 from app.images import open_picture
 from app.lab import resolved, resolved_codec
 from app.page import text
-from app.scenario import Scenario, ScenarioError, kept_planes, make_scenario
+from app.scenario import Outcome, Scenario, ScenarioError, kept_planes, make_scenario
+from app.views import cached_file
 from model.attacks import ATTACKS
 from model.zoo import classifier_for, find_classifier
 
@@ -80,6 +82,15 @@ def open_address(request: gr.Request) -> Opened:
         hidden=list(address.hidden),
         said=said,
     )
+
+
+@answered
+def keep(outcomes: list[Outcome], threat_model: str | None) -> str:
+    """The archive of the run that is shown: of two attackers', the one that is shown in detail."""
+    for outcome in outcomes or []:
+        if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
+            return cached_file("run.zip", bundle(outcome))
+    raise ScenarioError("there is no run to keep yet: attack a picture first")
 
 
 @answered

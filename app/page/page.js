@@ -29,6 +29,14 @@ window.lab = {
     document.getElementById(id).focus({ preventScroll: true });
   },
 
+  // A file that has been made just now, as if its link had been clicked.
+  save(file) {
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name;
+    link.click();
+  },
+
   // The link with a query, on the clipboard if the browser lets us, and in its field in any case.
   async copyLink(query, copied, notCopied) {
     const link = `${location.origin}${location.pathname}?${query}`;

@@ -12,13 +12,17 @@ from app.snippets import HOME
 
 COPY = f"(query) => lab.copyLink(query, {json.dumps(text.COPIED)}, {json.dumps(text.NOT_COPIED)})"
 HERE = f"(code) => lab.here(code, {json.dumps(HOME)})"
+SAVE = "(file) => lab.save(file)"
 """What ``page.js`` does in the browser."""
 
 
 def layout() -> Components:
-    """A link to what is chosen, and the same as code."""
+    """The run to take home, a link to what is chosen, and the same as code."""
     shared: Components = {}
     with gr.Accordion(text.SHARE_HEADING, open=False, elem_id="share") as shared["share"]:
+        gr.Markdown(text.BUNDLE, elem_classes="hint")
+        shared["keep"] = gr.Button(text.BUNDLE_BUTTON, size="sm", elem_id="keep")
+        shared["bundle"] = gr.File(label=text.BUNDLE_FILE, visible=False)
         gr.Markdown(text.SHARE, elem_classes="hint")
         shared["hidden"] = gr.CheckboxGroup(
             [(title, name) for name, title in text.HIDEABLE.items()], label=text.HIDE, elem_id="hidden"
@@ -48,6 +52,10 @@ def wire(
     chosen = [controls[name] for name in ATTACK_INPUTS]
     opened = {**controls, "about": upload["about"], "hidden": shared["hidden"], "said": said}
     demo.load(sharing.open_address, None, [opened[name] for name in sharing.Opened._fields], **QUICK)
+    # It is made when it is asked for: of a photograph it takes as long as an attack of one step.
+    shared["keep"].click(
+        sharing.keep, [shown["outcomes"], shown["detail"]], shared["bundle"], **QUICK
+    ).success(None, shared["bundle"], None, js=SAVE)
     shared["copy"].click(
         sharing.link, [*chosen, shared["hidden"]], [shared["link"], shared["without"]], **QUICK
     ).success(None, shared["link"], [shared["link"], shared["copied"]], js=COPY)

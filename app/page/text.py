@@ -90,7 +90,6 @@ DOWNLOADS = {
     "adversarial_file": "Adversarial picture (PNG)",
     "code_file": "Its packed code (NPZ)",
     "summary_file": "The run (JSON)",
-    "bundle_file": "All of it, and a program that repeats it (ZIP)",
 }
 VIEW_NAMES: dict[View, str] = {
     "original": "Original",
@@ -121,10 +120,13 @@ LEGEND = (
 )
 JSON_HEADING = "The run as JSON"
 
-SHARE_HEADING = "Link to it, or do it from code"
-SHARE = """
-A link opens this page with the same settings on the same example. For a lesson, choose what it hides.
-"""
+SHARE_HEADING = "Keep it, link to it, do it from code"
+BUNDLE = "The run that is shown: its pictures, its code, its result, and a program that repeats it."
+BUNDLE_BUTTON = "Download as ZIP"
+BUNDLE_FILE = "The run (ZIP)"
+SHARE = (
+    "A link opens this page with the same settings on the same example. For a lesson, choose what it hides."
+)
 HIDE = "Hidden in the link"
 HIDEABLE = {
     "examples": "Examples",
