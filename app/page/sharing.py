@@ -52,7 +52,7 @@ def wire(
     chosen = [controls[name] for name in ATTACK_INPUTS]
     opened = {**controls, "about": upload["about"], "hidden": shared["hidden"], "said": said}
     demo.load(sharing.open_address, None, [opened[name] for name in sharing.Opened._fields], **QUICK)
-    # It is made when it is asked for: of a photograph it takes as long as an attack of one step.
+    # It is made when it is asked for: of a photograph that takes nearly half a second.
     shared["keep"].click(
         sharing.keep, [shown["outcomes"], shown["detail"]], shared["bundle"], **QUICK
     ).success(None, shared["bundle"], None, js=SAVE)
