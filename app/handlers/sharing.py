@@ -160,8 +160,10 @@ def _address(image: Upload, *controls: Any, hidden: list[str] | None = None) -> 
 
 def _example(image: Upload) -> str:
     """The name of the example that a picture is, else of the first one of its kind."""
-    if image is None or (name := example_of(image)):
-        return FIRST if image is None else name
+    if image is None:
+        return FIRST
+    if name := example_of(image):
+        return name
     kind = classifier_for(*open_picture(image, figures.PREVIEW).info["size"])
     return next(name for name in (FIRST, *example_files()) if classifier_for(*size_of(name)) == kind)
 

@@ -34,11 +34,11 @@ class Tools(GradioMCPServer):
     Besides, it asks for an address of the web, which the lab refuses, and gives JSON as Python writes it.
     """
 
-    _file_data_tool_description = ""  # type: ignore[assignment]  # the docstrings say what a picture is
+    @property
+    def _file_data_tool_description(self) -> str:
+        return ""  # the docstrings say what a picture is
 
-    def convert_strings_to_filedata(
-        self, value: dict[str, Any], filedata_positions: list[list[str | int]]
-    ) -> dict[str, Any]:
+    def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
         """The arguments of a tool, admitted.
 
         Raises:
