@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from app import address
 from app.images import open_picture
 from app.lab import Lab
 from app.scenario import Outcome, Scenario
 from app.uploads import EXAMPLES
 
-FIRST = EXAMPLES / "espresso.jpg"
+FIRST = EXAMPLES / f"{address.FIRST}.jpg"
 SCENARIO = Scenario()
 """The picture and the attack that the page opens with; all controls begin so."""
 

@@ -16,6 +16,8 @@ from model.zoo import SMALL
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
 
+BOTH = "both"
+"""In the place of a threat model, on the page: one run for each, next to each other."""
 AUTO = "auto"
 """In the place of a classifier's or a codec's name: the one that suits the picture's size."""
 
@@ -141,7 +143,7 @@ def whole(value: Any, name: str) -> int:
     return int(value)
 
 
-def planes_of(percent: Any, total: int) -> int | None:
+def kept_planes(percent: Any, total: int) -> int | None:
     """How many planes a share of a code's ``total`` ones is, at least one; None for all.
 
     Raises:

@@ -16,7 +16,7 @@ from app.handlers.visitors import ENOUGH_PIXELS, MAX_SECONDS, Upload, Visitors
 from app.images import open_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.page import text
-from app.scenario import Outcome, Scenario, ScenarioError, Watch, make_scenario, planes_of, whole
+from app.scenario import Outcome, Scenario, ScenarioError, Watch, kept_planes, make_scenario, whole
 from model.attacks import AttackCancelled
 from model.zoo import CODECS
 
@@ -167,7 +167,7 @@ class Asking:
     ) -> Scenario:
         """What the controls hold, for a picture of that size; strength and attacker are the question's."""
         name = resolved_codec(codec, resolved(classifier, size))
-        planes = planes_of(planes_percent, self.lab.codec(name).planes)
+        planes = kept_planes(planes_percent, self.lab.codec(name).planes)
         return make_scenario(
             classifier, attack, Scenario.threat_model, None, steps, target, seed, codec, planes
         )

@@ -15,12 +15,10 @@ from app.images import open_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.opening import Opening
 from app.page import text
-from app.scenario import Outcome, Scenario, ScenarioError, Watch, make_scenario, planes_of
+from app.scenario import BOTH, Outcome, Scenario, ScenarioError, Watch, kept_planes, make_scenario
 from app.views import RunView
 from model.attacks import THREAT_MODELS, AttackCancelled
 
-BOTH = "both"
-"""In the place of a threat model, on the page: one run for each, next to each other."""
 PROGRESS_APART = 0.2
 """Seconds between two statements of how far a run is; Square has thousands of steps."""
 
@@ -189,7 +187,7 @@ class Running:
         """What the lab tells of a wish's run, or of its two runs, each with the scenario that it is of."""
         picture = open_picture(wish.image, ENOUGH_PIXELS, watch.check)
         codec = self.lab.codec(resolved_codec(wish.codec, resolved(wish.classifier, picture.size)))
-        planes = planes_of(wish.planes_percent, codec.planes)
+        planes = kept_planes(wish.planes_percent, codec.planes)
         for knowledge in THREAT_MODELS if wish.threat_model == BOTH else (wish.threat_model,):
             scenario = make_scenario(
                 wish.classifier, wish.attack, knowledge, wish.epsilon, wish.steps, wish.target, wish.seed,

@@ -8,7 +8,7 @@ import gradio as gr
 from app.handlers.asking import Asking
 from app.page import text
 from app.page.components import Components
-from app.page.wiring import FOCUS, QUICK
+from app.page.wiring import QUICK
 
 LONG_QUEUE: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "ask"}
 """Options of the questions: they take turns with runs, step by step, and need not wait in the runs' queue."""
@@ -20,6 +20,7 @@ FIFTY_INPUTS = ("classifier", "attack", "steps", "seed", "codec", "planes")
 SCRIPT = Path(__file__).with_name("ask.js").read_text(encoding="utf-8")
 PRESS_RUN = "() => document.querySelector('#ask-row [data-rerun]') && document.getElementById('run').click()"
 """A codec's line was chosen, and stands in the controls: it is run."""
+FOCUS = "() => lab.focus('{}')"
 BACK = "() => {{ if (document.activeElement === document.body) lab.focus('{}'); }}"
 """The stop button had the focus and is gone."""
 

@@ -14,7 +14,7 @@ from app.handlers.visitors import Visitors
 from app.lab import Lab
 from app.lessons import Lessons
 from app.opening import Opening
-from app.page import ask, happening, learn, report, results, text, wiring
+from app.page import ask, happening, learn, report, results, sharing, text, tools, wiring
 from app.page import controls as parts
 from app.page.components import GuardedBlocks
 from app.places import PUBLISHED
@@ -46,6 +46,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
     learning = Learning(lab, lessons or Lessons(lab), reports)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
+        said = sharing.said()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):
                 with gr.Row(elem_id="bench", equal_height=False):
@@ -55,11 +56,13 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
                         shown = results.stage()
                 shown |= results.details()
                 asked = ask.ask()
+                shared = sharing.layout()
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
                 report.build(learning, reports)
             with gr.Tab(text.LEARN_TAB, elem_id="learn") as tab:
                 learn.build(tab, lab, learning, reports)
         wiring.wire_controls(callbacks, upload, controls)
+        upload["opened"] = sharing.wire(demo, upload, controls, shown, shared, said)
         happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
         asking = Asking(lab, Visitors(ASK_SECONDS), reports)
         ask.wire(demo, asking, asked, controls, shown)
@@ -78,6 +81,7 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": MAX_BYTES,
         "ssr_mode": False,
         "run_history": False,
+        "mcp_server": tools.wanted(),
         "footer_links": ["api"],
         # Gradio serves files of the current directory only, which need not be the repository.
         "allowed_paths": [str(EXAMPLES)],

@@ -11,11 +11,13 @@ import anyio
 import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.data_classes import Base64ImageData, ImageData
+from gradio.mcp import GradioMCPServer
 from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
 
 from app import uploads
 from app.handlers.errors import answered
+from app.page.tools import Tools
 
 Components = dict[str, Any]
 """By the names under which events and callbacks know them."""
@@ -33,7 +35,20 @@ class GuardedBlocks(gr.Blocks):
     - With ``meta``, it fetches a path that is an address of the web, in whatever field, without a limit to
       its size. Private addresses are refused, but not hosts of huggingface.co that resolve to such.
     - What it says when it refuses, ``InvalidPathError``, has the server's own paths in it.
+
+    Its endpoints are tools of an MCP server by way of :class:`app.page.tools.Tools`, which closes a fourth.
     """
+
+    _tools: Tools | None = None
+
+    @property
+    def mcp_server_obj(self) -> GradioMCPServer | None:
+        """What serves the tools. Gradio, which names its own class, sets it when it makes the application."""
+        return self._tools
+
+    @mcp_server_obj.setter
+    def mcp_server_obj(self, server: GradioMCPServer | None) -> None:
+        self._tools = None if server is None else Tools(self)
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **kwargs: Any

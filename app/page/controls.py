@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import gradio as gr
 
 from app.handlers.callbacks import Callbacks
-from app.handlers.running import BOTH
 from app.opening import FIRST, SCENARIO, example_pictures
 from app.page import text
 from app.page.components import Components, FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
-from app.scenario import AUTO
+from app.scenario import AUTO, BOTH
 from model.attacks import ATTACKS
 from model.zoo import CLASSIFIERS, CODECS, Entry
 

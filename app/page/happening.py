@@ -63,7 +63,8 @@ def wire_runs(
         asks(controls[name].input)
     asks(controls["seed"].submit)
     asks(controls["seed"].blur)
-    for settled in ("inspected", "chosen"):  # what is said of the picture, and which controls there are
+    # What is said of the picture, which controls there are, what an address has opened.
+    for settled in ("inspected", "chosen", "opened"):
         asks(upload[settled].then)
     start["attack"].click(
         running.press, values, [wish, shown["status"]], trigger_mode="always_last", **AT_ONCE

@@ -24,11 +24,42 @@ window.lab = {
     });
   },
 
+  // The button that was pressed is disabled: what ends its work is next.
+  focus(id) {
+    document.getElementById(id).focus({ preventScroll: true });
+  },
+
   // A button that is gone leaves the keyboard at the top of the page.
   followFocus() {
     if (document.activeElement === document.body) {
       document.getElementById("run").focus({ preventScroll: true });
     }
+  },
+
+  // A file that has been made just now, as if its link had been clicked.
+  save(file) {
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name;
+    link.click();
+  },
+
+  // The link with a query, on the clipboard if the browser lets us, and in its field in any case.
+  async copyLink(query, copied, notCopied) {
+    const link = `${location.origin}${location.pathname}?${query}`;
+    document.getElementById("copied").setAttribute("aria-live", "polite");
+    try {
+      await navigator.clipboard.writeText(link);
+      return [link, copied];
+    } catch {
+      setTimeout(() => document.querySelector("#link textarea").select(), 100); // once it is there
+      return [link, notCopied];
+    }
+  },
+
+  // Code that calls the page where it is, not where it would be by default.
+  here(code, home) {
+    return code.replaceAll(home, `${location.origin}${location.pathname}`.replace(/\/$/, ""));
   },
 };
 
@@ -50,6 +81,9 @@ document.addEventListener("change", ({ target }) => {
 document.addEventListener("focusin", ({ target }) => {
   if (target.matches?.("#target input")) target.select();
 });
+// A lesson's address hides controls: style.css has the rules, by the names that it has.
+document.documentElement.dataset.hide = (new URLSearchParams(location.search).get("hide") ?? "")
+  .replaceAll(",", " ");
 
 // The border between the two pictures of views.before_after follows its slider.
 document.addEventListener("input", ({ target }) => {

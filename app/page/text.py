@@ -108,6 +108,53 @@ LEGEND = (
 )
 JSON_HEADING = "The run as JSON"
 
+SHARE_HEADING = "Keep it, link to it, do it from code"
+BUNDLE = "The run that is shown: its pictures, its code, its result, and a program that repeats it."
+BUNDLE_BUTTON = "Download as ZIP"
+BUNDLE_FILE = "The run (ZIP)"
+SHARE = (
+    "A link opens this page with the same settings on the same example. For a lesson, choose what it hides."
+)
+HIDE = "Hidden in the link"
+HIDEABLE = {
+    "examples": "Examples",
+    "image": "Picture",
+    "attack": "Attack",
+    "target": "Target",
+    "threat_model": "Attacker",
+    "epsilon": "Strength",
+    "steps": "Steps",
+    "seed": "Seed",
+    "classifier": "Classifier",
+    "codec": "Codec",
+    "planes": "Planes",
+}
+"""What a link can hide, by the names of the controls."""
+LINK_BUTTON = "Copy link"
+LINK = "Link"
+COPIED = "The link is copied."
+NOT_COPIED = "Your browser does not let the page copy: the link is selected, copy it from here."
+OWN_PICTURE = "Your own picture is not in it: it opens on the example “{}”."
+LEFT_OUT = "This address asks for what is no choice here ({}); the page has its own instead."
+CODE = """
+The same from code. The files that are named lie in the lab's folder; a file of your own will do as well.
+
+Three lines of Python, without the page:
+
+```python
+{python}```
+
+A call of this page from Python (`pip install gradio_client`):
+
+```python
+{client}```
+
+A call of this page from a shell:
+
+```bash
+{curl}```
+"""
+
 FAILED_CHECKS = "Checks of the evaluation that failed:"
 DRAWINGS = {
     "bits": "Share of code bits that an attack and that noise flip, against strength.",

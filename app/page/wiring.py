@@ -36,7 +36,7 @@ def wire_controls(callbacks: Callbacks, upload: Components, controls: Components
         trigger_mode="always_last",
         **QUICK,
     )
-    upload["chosen"] = attack.change(
+    upload["chosen"] = attack.input(  # not `change`: what an address sets is not to be undone
         lambda name: (ATTACKS[name].about, *controls_for(name)),
         attack,
         [upload["about"], *(controls[name] for name in ("epsilon", "steps", "target", "seed"))],
