@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.page import text
+from app.page import ask_text
 from tests.test_page import (  # noqa: F401 - `browser` is a fixture
     ARTIFACTS,
     attack,
@@ -22,10 +22,10 @@ PATIENCE_MS = 240_000
 
 def asked(page: Page, question: str) -> None:
     """The part unfolded, at one of its questions."""
-    heading = page.get_by_role("button", name=text.ASK_HEADING)
+    heading = page.get_by_role("button", name=ask_text.HEADING)
     if not page.locator("#ask-tabs").is_visible():
         heading.click()
-    page.locator("#ask-tabs").get_by_role("tab", name=text.ASK_TABS[question]).click()
+    page.locator("#ask-tabs").get_by_role("tab", name=ask_text.TABS[question]).click()
 
 
 def start(page: Page, question: str) -> None:
@@ -39,7 +39,7 @@ def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, sche
     attack(page)
     asked(page, "defences")
     start(page, "defences")
-    expect(page.locator("#ask-defences-status")).to_have_text(text.ASK_DONE, timeout=PATIENCE_MS)
+    expect(page.locator("#ask-defences-status")).to_have_text(ask_text.DONE, timeout=PATIENCE_MS)
     rows = page.locator("#ask-defences tbody tr")
     assert rows.count() >= 10
     page.get_by_role("button", name="median-3").press("Enter")
@@ -106,7 +106,7 @@ def test_a_question_is_stopped_within_a_second(browser, server, question):  # no
     expect(page.locator("#ask").locator(shown).first).to_be_visible(timeout=PATIENCE_MS)
     began = time.monotonic()
     stop.press("Enter")
-    expect(status).to_have_text(text.ASK_STOPPED)
+    expect(status).to_have_text(ask_text.STOPPED)
     assert time.monotonic() - began < 1
     expect(stop).to_be_hidden()
     expect(begin).to_be_enabled()

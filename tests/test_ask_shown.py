@@ -19,7 +19,7 @@ from app.events import Progress
 from app.figures import LOWERED, RAISED
 from app.handlers.asking import Asking
 from app.handlers.visitors import Visitors
-from app.page import text
+from app.page import ask_text, text
 from app.page.ask import BREAKING_INPUTS, FIFTY_INPUTS
 from app.places import PUBLISHED
 from app.scenario import Scenario, Watch
@@ -191,7 +191,7 @@ def test_a_question_says_how_far_it_is_and_what_it_found(asking):
     assert all(len(values) == 2 for values in (*steps, last))
     assert "<progress" in steps[0][0]
     assert "ask-strengths" in steps[1][1]
-    assert text.ASK_DONE in last[0]
+    assert ask_text.DONE in last[0]
     assert not asking.visitors._watches
 
 
@@ -200,15 +200,15 @@ def test_the_next_question_ends_the_one_before(asking):
     next(first)
     next(asked(asking, "until_it_breaks", attack="BIM", steps=5))
     *_, last = first
-    assert text.ASK_STOPPED in last[0]
+    assert ask_text.STOPPED in last[0]
 
 
 def test_a_stop_ends_a_question_with_what_was_found(asking):
     going = asked(asking, "until_it_breaks")
     next(going)
-    assert text.ASK_STOPPED in asking.stop(VISITOR)
+    assert ask_text.STOPPED in asking.stop(VISITOR)
     *_, last = going
-    assert text.ASK_STOPPED in last[0]
+    assert ask_text.STOPPED in last[0]
 
 
 @pytest.mark.parametrize("name", ["until_it_breaks", "fifty"])
@@ -251,7 +251,7 @@ def test_without_a_run_there_is_a_sentence(asking, outcomes):
     ):
         with pytest.raises(gr.Error, match="Attack a picture first"):
             call()
-    assert text.ASK_NO_RUN in asking.planes(True, outcomes, "grey-box")[0]
+    assert ask_text.NO_RUN in asking.planes(True, outcomes, "grey-box")[0]
 
 
 @pytest.mark.parametrize(
@@ -289,11 +289,11 @@ def test_a_codecs_line_becomes_a_run_and_another_one_a_strip(asking, lab, outcom
 
 
 def test_planes_are_drawn_only_where_somebody_looks(asking, outcome):  # noqa: F811
-    looking, tiles, result = asking.look([outcome], None, sent({"value": text.ASK_TABS["planes"]}))
+    looking, tiles, result = asking.look([outcome], None, sent({"value": ask_text.TABS["planes"]}))
     assert looking
     assert "data-plane" in tiles
     assert result == ""
-    assert not asking.look([outcome], None, sent({"value": text.ASK_TABS["fifty"]}))[0]
+    assert not asking.look([outcome], None, sent({"value": ask_text.TABS["fifty"]}))[0]
     assert "data-plane" not in str(asking.planes(False, [outcome], None))
     assert "is now read as" in (shown := asking.without([outcome], None, sent({"off": list(range(12))}))) or (
         "still read as" in shown

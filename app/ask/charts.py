@@ -6,7 +6,7 @@ from typing import Any
 from app.ask import words
 from app.ask.breaking import FURTHEST, QUESTIONS, Breaking
 from app.ask.fifty import LINES, STRENGTHS, Count, Curves, Line
-from app.page.text import ASK_ACCURACY, ASK_AXIS
+from app.page.ask_text import ACCURACY, AXIS
 from model.evaluate.cells import Cell, find_cell, is_cascade
 
 TICKS = (0, 4, 8, 16, 24, 32)
@@ -19,7 +19,7 @@ def breaking(found: Breaking) -> str:
     return (
         f'<div class="ask-strengths"><p>{html.escape(words.breaking(found))}</p><ul>{rows}</ul>'
         f'<div class="axis" aria-hidden="true">{ticks}</div>'
-        f'<p class="axis-name">{html.escape(ASK_AXIS)}</p></div>'
+        f'<p class="axis-name">{html.escape(AXIS)}</p></div>'
     )
 
 
@@ -62,7 +62,7 @@ def accuracy(found: Curves, report: dict[str, Any] | None) -> str:
     said = words.fifty(found, count)
     return (
         f'<figure class="ask-accuracy"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(ASK_ACCURACY)}: {html.escape(said)}">{_frame()}{drawn}</svg>'
+        f'aria-label="{html.escape(ACCURACY)}: {html.escape(said)}">{_frame()}{drawn}</svg>'
         f"<figcaption>{_legend()}<p>{html.escape(said)}</p>{_table(found)}</figcaption></figure>"
     )
 
@@ -106,7 +106,7 @@ def _frame() -> str:
         for strength in (0, *STRENGTHS)
     )
     name = (
-        f'<text x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(ASK_AXIS)}</text>'
+        f'<text x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(AXIS)}</text>'
     )
     return lines + ticks + name
 

@@ -15,7 +15,7 @@ from app.ask.planes import Carried, Without
 from app.events import Progress
 from app.figures import LOWERED, MANY, RAISED
 from app.images import encode, to_picture
-from app.page import text
+from app.page import ask_text, text
 from app.scenario import Outcome
 from app.views import bars
 
@@ -42,7 +42,7 @@ def said(sentence: str) -> str:
 
 def table(found: Survey) -> str:
     """A line for each defence, to be pressed."""
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in text.ASK_COLUMNS)
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in ask_text.COLUMNS)
     rows = "".join(_line(found, number, row) for number, row in enumerate(found.rows))
     return (
         f'<div class="scroll" tabindex="0"><table class="ask-table">'
@@ -77,11 +77,11 @@ def strip(found: Survey, row: Row, rerun: bool) -> str:
         rerun: whether a new run with this defence begins; the page's script looks for the mark.
     """
     outcome = found.outcome
-    through = text.ASK_STRIP["rebuilt"].format(row.name.text)
+    through = ask_text.STRIP["rebuilt"].format(row.name.text)
     figures = (
-        _figure(text.ASK_STRIP["original"], to_picture(outcome.original), outcome,
+        _figure(ask_text.STRIP["original"], to_picture(outcome.original), outcome,
                 bars(text.BARE, outcome.predictions["original"], BARS) + bars(through, row.clean, BARS)),
-        _figure(text.ASK_STRIP["adversarial"], to_picture(outcome.adversarial), outcome,
+        _figure(ask_text.STRIP["adversarial"], to_picture(outcome.adversarial), outcome,
                 bars(text.BARE, outcome.predictions["adversarial"], BARS)),
         _figure(through, row.picture, outcome, bars(through, row.attacked, BARS)),
     )  # fmt: skip
@@ -109,8 +109,8 @@ def without(outcome: Outcome, found: Without) -> str:
         outcome.predictions["defended_adversarial"].label,
     )
     pictures = (
-        (text.ASK_WITHOUT["original"], found.original, found.says_original),
-        (text.ASK_WITHOUT["adversarial"], found.adversarial, found.says_adversarial),
+        (ask_text.WITHOUT["original"], found.original, found.says_original),
+        (ask_text.WITHOUT["adversarial"], found.adversarial, found.says_adversarial),
     )
     figures = "".join(
         _figure(title, to_picture(x), outcome, bars(text.DEFENDED, says, BARS)) for title, x, says in pictures
@@ -127,7 +127,7 @@ def tiles(outcome: Outcome, measured: Carried | None = None) -> str:
     sheet, columns, rows = planes_sheet(outcome.code_adversarial, outcome.code_original)
     count = outcome.code_adversarial.shape[1]
     size = count if count <= MANY else math.ceil(count / GROUPS)
-    names = [text.ASK_ALL_PLANES] if count <= MANY else list(text.ASK_GROUPS)
+    names = [ask_text.ALL_PLANES] if count <= MANY else list(ask_text.GROUPS)
     flipped = (outcome.code_adversarial != outcome.code_original)[0].sum((1, 2)).tolist()
     bits = outcome.code_adversarial[0, 0].numel()
     most = max(measured.changes) if measured else 0.0
@@ -141,7 +141,7 @@ def tiles(outcome: Outcome, measured: Carried | None = None) -> str:
         )
         groups += (
             f"<details{'' if place else ' open'}><summary>{html.escape(name)}</summary>"
-            f'<button type="button" class="all" data-switch>{html.escape(text.ASK_GROUP_SWITCH)}</button>'
+            f'<button type="button" class="all" data-switch>{html.escape(ask_text.GROUP_SWITCH)}</button>'
             f'<div role="group" aria-label="{html.escape(name)}">{buttons}</div></details>'
         )
     url = _url(sheet)
@@ -149,8 +149,8 @@ def tiles(outcome: Outcome, measured: Carried | None = None) -> str:
     return (
         f'<div class="ask-planes" data-run="{run}" '
         f'style="--sheet:url({url});--columns:{columns};--rows:{rows}">'
-        f'<figure class="large" aria-label="{html.escape(text.ASK_LARGE)}"><div></div><figcaption>'
-        f'</figcaption><button type="button" class="all" data-on>{html.escape(text.ASK_ALL_ON)}</button>'
+        f'<figure class="large" aria-label="{html.escape(ask_text.LARGE)}"><div></div><figcaption>'
+        f'</figcaption><button type="button" class="all" data-on>{html.escape(ask_text.ALL_ON)}</button>'
         f'</figure><div class="groups">{groups}</div></div>'
     )
 

@@ -4,13 +4,13 @@ from app.ask.breaking import FURTHEST, Breaking, Question
 from app.ask.defences import Row, Survey
 from app.ask.fifty import Curves
 from app.ask.planes import Carried, Without
-from app.page.text import ASK_LINES, ASK_QUESTIONS, HELD_WORDS
+from app.page.ask_text import HELD_WORDS, LINES, QUESTIONS
 from app.words import decibels
 
 
 def question(asked: Question) -> str:
     """One of the four questions of "until it breaks"."""
-    return ASK_QUESTIONS[asked.threat_model, asked.system]
+    return QUESTIONS[asked.threat_model, asked.system]
 
 
 def strength(found: Breaking, asked: Question) -> str:
@@ -93,7 +93,7 @@ def fifty(found: Curves, reported: int | None) -> str:
 
 def line(name: str) -> str:
     """How a curve is called."""
-    return ASK_LINES[name]
+    return LINES[name]
 
 
 def without(found: Without, before: tuple[str, str]) -> str:

@@ -15,7 +15,7 @@ from app.handlers.errors import answered, answered_stream
 from app.handlers.visitors import ENOUGH_PIXELS, MAX_SECONDS, Upload, Visitors
 from app.images import open_picture
 from app.lab import Lab, resolved, resolved_codec
-from app.page import text
+from app.page import ask_text
 from app.scenario import Outcome, Scenario, ScenarioError, Watch, kept_planes, make_scenario, whole
 from model.attacks import AttackCancelled
 from model.zoo import CODECS
@@ -114,7 +114,7 @@ class Asking:
         self, outcomes: list[Outcome], detail: str, event: gr.EventData
     ) -> tuple[bool, str | dict[str, Any], str | dict[str, Any]]:
         """A tab was chosen: whether it is that of the planes; if so, they are drawn."""
-        if _sent(event, "value") != text.ASK_TABS["planes"]:
+        if _sent(event, "value") != ask_text.TABS["planes"]:
             return False, gr.skip(), gr.skip()
         return (True, *self.planes(True, outcomes, detail))
 
@@ -125,7 +125,7 @@ class Asking:
         """The tiles, all of them on; not drawn while nobody looks."""
         if not are_looked_at:
             return gr.skip(), gr.skip()
-        return (views.tiles(_shown(outcomes, detail)) if outcomes else views.said(text.ASK_NO_RUN)), ""
+        return (views.tiles(_shown(outcomes, detail)) if outcomes else views.said(ask_text.NO_RUN)), ""
 
     @answered
     def without(self, outcomes: list[Outcome], detail: str, event: gr.EventData) -> str:
@@ -148,7 +148,7 @@ class Asking:
     def stop(self, request: gr.Request) -> str:
         """End this visitor's question."""
         self.leave(request)
-        return views.said(text.ASK_STOPPED)
+        return views.said(ask_text.STOPPED)
 
     def leave(self, request: gr.Request) -> None:
         """The visitor is gone: nobody waits for his question."""
@@ -198,9 +198,9 @@ class Asking:
                     else:
                         yield (gr.skip(), *show(event))
         except AttackCancelled:
-            yield (views.said(text.ASK_STOPPED), *untouched)
+            yield (views.said(ask_text.STOPPED), *untouched)
             return
-        yield (views.said(text.ASK_DONE), *untouched)
+        yield (views.said(ask_text.DONE), *untouched)
 
 
 def _shown(outcomes: list[Outcome] | None, detail: str) -> Outcome:
@@ -208,7 +208,7 @@ def _shown(outcomes: list[Outcome] | None, detail: str) -> Outcome:
     for outcome in outcomes or []:
         if outcomes is not None and (len(outcomes) == 1 or outcome.scenario.threat_model == detail):
             return outcome
-    raise ScenarioError(text.ASK_NO_RUN)
+    raise ScenarioError(ask_text.NO_RUN)
 
 
 def _sent(event: gr.EventData, name: str) -> Any:

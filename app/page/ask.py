@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from app.handlers.asking import Asking
-from app.page import text
+from app.page import ask_text, text
 from app.page.components import Components
 from app.page.wiring import QUICK
 
@@ -28,20 +28,20 @@ BACK = "() => {{ if (document.activeElement === document.body) lab.focus('{}'); 
 def ask() -> Components:
     """The four questions, folded, each in a tab of its own."""
     asked: Components = {"looked_at": gr.State(False)}
-    with gr.Accordion(text.ASK_HEADING, open=False, elem_id="ask"), gr.Tabs(elem_id="ask-tabs") as tabs:
+    with gr.Accordion(ask_text.HEADING, open=False, elem_id="ask"), gr.Tabs(elem_id="ask-tabs") as tabs:
         asked["tabs"] = tabs
-        with gr.Tab(text.ASK_TABS["breaking"]):
+        with gr.Tab(ask_text.TABS["breaking"]):
             asked |= _question("breaking")
             asked["strengths"] = gr.HTML(elem_id="ask-strengths")
-        with gr.Tab(text.ASK_TABS["defences"]):
+        with gr.Tab(ask_text.TABS["defences"]):
             asked |= _question("defences")
             asked["table"] = gr.HTML(js_on_load=SCRIPT, elem_id="ask-defences")
             asked["row"] = gr.HTML(elem_id="ask-row")
             asked["survey"] = gr.State(None, time_to_live=3600)
-        with gr.Tab(text.ASK_TABS["fifty"]):
+        with gr.Tab(ask_text.TABS["fifty"]):
             asked |= _question("fifty")
             asked["curves"] = gr.HTML(elem_id="ask-fifty")
-        with gr.Tab(text.ASK_TABS["planes"]):
+        with gr.Tab(ask_text.TABS["planes"]):
             asked |= _question("planes")
             asked["tiles"] = gr.HTML(js_on_load=SCRIPT, elem_id="ask-planes")
             asked["without"] = gr.HTML(elem_id="ask-without")
@@ -50,10 +50,10 @@ def ask() -> Components:
 
 def _question(name: str) -> Components:
     """What a question is, what starts and ends it, and how far it is."""
-    gr.Markdown(text.ASK_ABOUT[name], elem_classes="hint")
+    gr.Markdown(ask_text.ABOUT[name], elem_classes="hint")
     with gr.Row(elem_classes="ask-actions"):
         start = gr.Button(
-            text.ASK_START[name], variant="primary", size="sm", min_width=160, elem_id=f"ask-{name}-start"
+            ask_text.START[name], variant="primary", size="sm", min_width=160, elem_id=f"ask-{name}-start"
         )
         stop = gr.Button(
             text.STOP_BUTTON,
