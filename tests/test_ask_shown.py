@@ -114,7 +114,7 @@ def test_the_table_has_a_button_for_each_defence(lab, outcome):  # noqa: F811
         held = row.attacked.label == outcome.predictions["original"].label
         harmless = row.clean.label == outcome.predictions["original"].label
         wanted = "held" if held else "fell"
-        assert cells[2] == text.HELD_WORDS[wanted if harmless else "harmful"]
+        assert cells[2] == ask_text.HELD_WORDS[wanted if harmless else "harmful"]
         assert line.get("class") == (wanted if harmless else "harmful")
     count = sum(it.get("class") == "held" for it in rows)
     assert f"{count} of {len(rows)} held" in shown
