@@ -6,7 +6,7 @@ from app import words
 from app.page import text
 from app.scenario import Reading, Step
 
-WIDTH, HEIGHT = 640, 190
+WIDTH, HEIGHT = 680, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 500, 14, 160
 """Of the drawing area. To its right stand the names of the lines."""
 APART = 18

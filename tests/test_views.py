@@ -78,7 +78,7 @@ def test_the_chart_tells_what_both_systems_said(outcomes):
     lines = root.findall(".//{*}polyline")
     assert len(lines) == 2
     xs, ys = zip(*(map(float, point.split(",")) for point in lines[0].get("points").split()), strict=True)
-    assert xs == (44, pytest.approx(44 + 0.4 * 456, abs=0.1), 500)
+    assert xs == (chart.LEFT, pytest.approx(0.6 * chart.LEFT + 0.4 * chart.RIGHT, abs=0.1), chart.RIGHT)
     assert ys[1] == pytest.approx((chart.TOP + chart.BOTTOM) / 2)
     assert root.find(".//{*}svg").get("aria-label").startswith("Confidence in “<i>” over 10 steps. Without")
     assert chart.confidence((begin, end), 10, "frog") == ""  # two points are no course

@@ -134,7 +134,8 @@ class Running:
             yield _page(RunView())
             return
         yield _page(RunView(status=text.WAITING, stop=gr.update(visible=True), done=wish))
-        start, found = self._clock(), []
+        start = self._clock()
+        found: list[Outcome] = []
         end = RunView(stop=gr.update(visible=False))
         try:
             with self.visitors.watching(request) as watch:
