@@ -94,8 +94,9 @@ def read(query: Mapping[str, str]) -> tuple[Address, tuple[str, ...]]:
     attacker = take.choice("threat_model", (*THREAT_MODELS, BOTH)) or Scenario.threat_model
     used = classifier_for(*size_of(example)) if classifier == AUTO else classifier
     classes = find_classifier(used).config().classes
-    epsilon = take.number("epsilon", MIN_EPSILON, MAX_EPSILON) if spec.has_epsilon else take.none("epsilon")
-    steps = take.whole("steps", 1, spec.max_steps) if spec.has_steps else take.none("steps")
+    # Of what the attack does not have no value will do.
+    epsilon = take.number("epsilon", MIN_EPSILON, MAX_EPSILON if spec.has_epsilon else 0)
+    steps = take.whole("steps", 1, spec.max_steps if spec.has_steps else 0)
     seed = take.whole("seed", -MAX_SEED, MAX_SEED)
     scenario = Scenario(
         classifier=classifier,
@@ -147,10 +148,6 @@ class _Reader:
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
         return self._value(name, lambda value: value in choices)
-
-    def none(self, name: str) -> None:
-        """An entry that there is no use for."""
-        self.choice(name, ())
 
     def number(self, name: str, least: float, most: float) -> float | None:
         value = self._value(name, lambda it: bool(NUMBER.fullmatch(it)) and least <= float(it) <= most)

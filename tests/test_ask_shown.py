@@ -19,7 +19,7 @@ from app.events import Progress
 from app.figures import LOWERED, RAISED
 from app.handlers.asking import Asking
 from app.handlers.visitors import Visitors
-from app.page import ask_text, text
+from app.page import ask_text
 from app.page.ask import BREAKING_INPUTS, FIFTY_INPUTS
 from app.places import PUBLISHED
 from app.scenario import Scenario, Watch

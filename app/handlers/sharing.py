@@ -54,7 +54,7 @@ def open_address(request: gr.Request) -> Opened:
     address, left_out = read(dict(request.query_params))
     said = gr.update(visible=bool(left_out), value=text.LEFT_OUT.format(", ".join(left_out)))
     if address == Address():
-        return Opened(*[gr.skip()] * (len(Opened._fields) - 1), said)
+        return Opened._make([*[gr.skip()] * (len(Opened._fields) - 1), said])
     asked, spec = address.scenario, ATTACKS[address.scenario.attack]
     used = _resolved(address)
     classes = find_classifier(used.classifier).config().classes

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from gradio.mcp import GradioMCPServer
-from gradio_client import Client
 
 from app import uploads
 
@@ -68,7 +67,7 @@ class Tools(GradioMCPServer):
             (data,) = data
         return super().postprocess_output_data([_written(output) for output in data], root_url)
 
-    def _get_or_create_client(self) -> Client:
+    def _get_or_create_client(self) -> Any:
         # Before it knows its own address, Gradio would believe whatever Host a stranger's request names.
         if self.local_url is None:
             raise RuntimeError("The lab has just been started; try again in a moment.")
