@@ -180,6 +180,13 @@ def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
     assert all(p.grad is None for p in guide.parameters())
 
 
+def test_a_guide_keeps_nothing_of_a_call_that_is_over(tiny_weights):
+    guide, x = Guide("cifar10"), torch.rand(2, 3, 32, 32)
+    guide(x)
+    guide.classifier(x)  # whoever scores asks for answers alone
+    assert guide._maps is None
+
+
 def test_a_guide_sees_each_resolution_once():
     guide = Guide("imagenet")
     maps, _ = guide(torch.rand(1, 3, 64, 64))
