@@ -31,8 +31,22 @@ def magnification(original: Tensor, adversarial: Tensor) -> int:
 
 def perturbation(original: Tensor, adversarial: Tensor) -> Image.Image:
     """The magnified difference of two pictures, shape (1,3,H,W), around mid-grey."""
-    factor = magnification(original, adversarial)
-    return to_picture((0.5 + factor * (adversarial - original)).clamp(0, 1))
+    return _around_grey(original, adversarial, magnification(original, adversarial))
+
+
+SHOWN = 0.98
+"""Share of a difference that is not clipped: a few edges are far larger than all the rest."""
+
+
+def difference(original: Tensor, rebuilt: Tensor) -> tuple[Image.Image, int]:
+    """What a codec changed of a picture, shape (1,3,H,W), around mid-grey, and how many times magnified."""
+    large = torch.quantile((rebuilt - original).abs(), SHOWN).item()
+    factor = max(1, int(0.5 / large)) if large > 0 else 1
+    return _around_grey(original, rebuilt, factor), factor
+
+
+def _around_grey(before: Tensor, after: Tensor, factor: int) -> Image.Image:
+    return to_picture((0.5 + factor * (after - before)).clamp(0, 1))
 
 
 def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:

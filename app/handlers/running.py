@@ -136,6 +136,7 @@ class Running:
         yield _page(RunView(status=text.WAITING, stop=gr.update(visible=True), done=wish))
         start = self._clock()
         found: list[Outcome] = []
+        filmed: Scenario | None = None
         end = RunView(stop=gr.update(visible=False))
         try:
             with self.visitors.watching(request) as watch:
@@ -144,7 +145,8 @@ class Running:
                     if isinstance(event, Outcome):
                         found.append(event)
                     elif isinstance(event, Frame):
-                        yield self._frame(event, scenario)
+                        yield self._frame(event, scenario, is_first=scenario is not filmed)
+                        filmed = scenario
                     elif self._clock() - said >= PROGRESS_APART:
                         said = self._clock()
                         yield _page(RunView(status=words.progress(event.what, event.share)))
@@ -197,14 +199,14 @@ class Running:
             for event in self.lab.events(picture, scenario, watch):
                 yield event, scenario
 
-    def _frame(self, frame: Frame, scenario: Scenario) -> tuple[Any, ...]:
+    def _frame(self, frame: Frame, scenario: Scenario, is_first: bool) -> tuple[Any, ...]:
         sentence = words.frame(
             asdict(scenario), frame.step, frame.steps, frame.bare.label, frame.defended.label
         )
         return _page(
             RunView(status=sentence, stop=gr.update(visible=True)),
             views.AttackView(verdict=text.UNDER_ATTACK),
-            views.frame(frame),
+            views.frame(frame, is_first),
         )
 
     def _found(

@@ -63,8 +63,8 @@ window.lab = {
   },
 };
 
-// Gradio calls the end of a drag a release, but not a press of an arrow key, nor Enter in a number field. To the
-// browser all of these are changes. And Gradio would send what is out of range before it corrects it.
+// Gradio calls the end of a drag a release, but not a press of an arrow key, nor Enter in a number field. To
+// the browser all of these are changes. And Gradio would send what is out of range before it corrects it.
 document.addEventListener("change", ({ target }) => {
   if (!target.matches?.("#controls input[type=range], #controls input[type=number]")) return;
   const slider = target.closest(".block")?.querySelector("input[type=range]");
