@@ -7,14 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.page import ask_text
-from tests.test_page import (  # noqa: F401 - `browser` is a fixture
-    ARTIFACTS,
-    attack,
-    browser,
-    check_access,
-    choose_example,
-    opened,
-)
+from tests.pages import ARTIFACTS, attack, check_access, choose_example, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 PATIENCE_MS = 240_000
@@ -33,7 +26,7 @@ def start(page: Page, question: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
-def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, scheme):  # noqa: F811
+def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
     choose_example(page, "frog")
     attack(page)
@@ -61,7 +54,7 @@ def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, sche
     page.close()
 
 
-def test_the_planes_of_a_photograph_by_keyboard(browser, server):  # noqa: F811
+def test_the_planes_of_a_photograph_by_keyboard(browser, server):
     page = opened(browser, server)
     attack(page)
     asked(page, "planes")
@@ -93,7 +86,7 @@ def test_the_planes_of_a_photograph_by_keyboard(browser, server):  # noqa: F811
 
 
 @pytest.mark.parametrize("question", ["breaking", "fifty"])
-def test_a_question_is_stopped_within_a_second(browser, server, question):  # noqa: F811
+def test_a_question_is_stopped_within_a_second(browser, server, question):
     page = opened(browser, server)
     choose_example(page, "frog")
     asked(page, question)

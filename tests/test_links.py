@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.page import text
-from tests.test_page import attack, browser, check_access, opened  # noqa: F401 - a fixture
+from tests.pages import attack, check_access, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -20,7 +20,7 @@ QUERY = (
 )
 
 
-def visit(browser: Browser, server: str, query: str, width: int = 1440) -> Page:  # noqa: F811
+def visit(browser: Browser, server: str, query: str, width: int = 1440) -> Page:
     page = opened(browser, server, width)
     page.goto(f"{server}/?{query}")
     page.get_by_role("button", name=text.ATTACK_BUTTON).wait_for()
@@ -42,7 +42,7 @@ def check_opened(page: Page) -> None:
     expect(page.locator("#codec input")).to_have_value(re.compile("^comdefend-cifar10:"))
 
 
-def test_a_link_is_copied_and_opens_the_same(browser, server):  # noqa: F811
+def test_a_link_is_copied_and_opens_the_same(browser, server):
     page = visit(browser, server, QUERY)
     check_opened(page)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -62,7 +62,7 @@ def test_a_link_is_copied_and_opens_the_same(browser, server):  # noqa: F811
     page.close()
 
 
-def test_where_nothing_may_be_copied_the_link_is_selected(browser, server):  # noqa: F811
+def test_where_nothing_may_be_copied_the_link_is_selected(browser, server):
     page = opened(browser, server, 390)
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.goto(f"{server}/?{QUERY}")
@@ -76,7 +76,7 @@ def test_where_nothing_may_be_copied_the_link_is_selected(browser, server):  # n
     page.close()
 
 
-def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):  # noqa: F811
+def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):
     page = visit(browser, server, "attack=FGSM&hide=steps,codec,examples")
     expect(page.locator("#attack input")).to_have_value("FGSM")
     page.locator("#attack input").click()
@@ -89,7 +89,7 @@ def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):  # noqa
     page.close()
 
 
-def test_what_is_no_choice_is_said(browser, server):  # noqa: F811
+def test_what_is_no_choice_is_said(browser, server):
     page = visit(browser, server, "attack=<script>&epsilon=8")
     expect(page.locator("#left-out")).to_have_text(text.LEFT_OUT.format("attack"))
     expect(page.locator("#epsilon input[type=number]")).to_have_value("8")
@@ -97,7 +97,7 @@ def test_what_is_no_choice_is_said(browser, server):  # noqa: F811
     page.close()
 
 
-def test_the_code_calls_this_page_with_what_is_chosen(browser, server):  # noqa: F811
+def test_the_code_calls_this_page_with_what_is_chosen(browser, server):
     page = visit(browser, server, QUERY)
     check_opened(page)
     share(page)
@@ -111,7 +111,7 @@ def test_the_code_calls_this_page_with_what_is_chosen(browser, server):  # noqa:
     page.close()
 
 
-def test_a_run_is_taken_home_in_one_archive(browser, server, tmp_path):  # noqa: F811
+def test_a_run_is_taken_home_in_one_archive(browser, server, tmp_path):
     page = visit(browser, server, "example=ship&attack=FGSM&epsilon=8")
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile("ship"))
     attack(page)
