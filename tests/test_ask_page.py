@@ -59,7 +59,7 @@ def test_the_planes_of_a_photograph_by_keyboard(browser, server):
     attack(page)
     asked(page, "planes")
     tiles, large = page.locator("#ask-planes .plane"), page.locator("#ask-planes .large figcaption")
-    expect(tiles).to_have_count(192)
+    expect(tiles).to_have_count(64)
     first, second = tiles.nth(0), tiles.nth(1)
     page.locator("#ask-planes [data-switch]").first.focus()
     page.keyboard.press("Tab")

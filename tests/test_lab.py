@@ -382,7 +382,7 @@ def test_a_photograph_of_a_thousand_classes(photograph, name):
     epsilon = None if name == "DeepFool" else 4
     outcome = lab.run(open_picture(photograph), Scenario(attack=name, steps=steps, epsilon=epsilon))
     assert outcome.original.shape == (1, 3, 224, 224)
-    assert outcome.code_original.shape == (1, 192, 56, 56)
+    assert outcome.code_original.shape == (1, 64, 56, 56)
     assert outcome.scenario.classifier == "imagenet"
     assert outcome.predictions["original"].label == "espresso"
     if name == "FGSM":

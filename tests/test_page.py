@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from app import words
 from app.images import full_size, open_picture
-from app.page.text import PLANES, STRIP
+from app.page.text import PLANES, REPORT_TAB, STRIP
 from app.places import PUBLISHED
 from model import ComDefend
 from model.evaluate import published
@@ -268,7 +268,7 @@ def test_a_classifier_that_cannot_be_downloaded_is_one_sentence(browser, server)
 @pytest.mark.parametrize(("width", "scheme"), [(1600, "light"), (390, "dark")])
 def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
-    page.get_by_role("tab", name="How well it defends").click()
+    page.get_by_role("tab", name=REPORT_TAB).click()
     report = page.get_by_role("tabpanel").filter(visible=True)
     chart = report.locator("#chart svg")
     expect(chart.locator(".mark-line path").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""The tab "How well it defends": a chart and a table of one published report, and all else folded."""
+"""The tab "Results": a chart and a table of one published report, and all else folded."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,8 +8,8 @@ INTRO = """
 through a binary code of at most 12 bits per pixel and rebuilds it; the classifier stays as it is.
 """
 
-ATTACK_TAB = "Attack a picture"
-REPORT_TAB = "How well it defends"
+ATTACK_TAB = "Attack"
+REPORT_TAB = "Results"
 
 EXAMPLES_HINT = "Or one of four photographs and ten CIFAR-10 test pictures:"
 MORE = "More"
@@ -164,7 +164,7 @@ DRAWINGS = {
 SHEET = "What each codec makes of eight test pictures, attacked and not"
 SHEET_ALT = "A sheet of test pictures: clean and attacked, each before and after each codec"
 
-# The tab "How well it defends".
+# The tab "Results".
 REPORT_CHOICE = "Classifier"
 CHART = "Accuracy against strength"
 STRENGTH_AXIS, ACCURACY_AXIS = "strength of the attack, in 1/255", "accuracy, %"
