@@ -89,7 +89,7 @@ def _actions(page: PageClient) -> list[tuple[str, Any]]:
     page.queue("follow", None, None, None, *PAIR)
     return [
         ("choosing a picture", lambda: page.trigger("picture", "change", picture, SCENARIO.classifier, "")),
-        ("choosing an attack", lambda: page.trigger("attack", "change", list(ATTACKS)[-1])),
+        ("choosing an attack", lambda: page.trigger("attack", "input", list(ATTACKS)[-1])),
         (
             "comparing two other pictures",
             lambda: page.trigger("left", "input", None, SCENARIO.threat_model, "code", "difference"),

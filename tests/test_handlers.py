@@ -18,12 +18,10 @@ from app.images import ImageError, open_picture
 from app.lab import Lab
 from app.opening import Opening
 from app.page import text
-from app.scenario import Scenario, ScenarioError, Watch
+from app.scenario import Scenario, ScenarioError, Watch, kept_planes
 from app.views import AttackView, RunView
-from model import ComDefend
 from model.attacks import AttackCancelled, AttackError
 from model.files import WeightsError
-from model.recipes import PhotoTask
 
 VISITOR = SimpleNamespace(session_hash="visitor")
 PAIR = text.PAIR
@@ -71,25 +69,24 @@ def test_errors_become_one_sentence(error, message, caplog):
 
 
 @pytest.mark.parametrize(
-    ("percent", "codec", "planes"),
+    ("percent", "total", "planes"),
     [
-        (100, "comdefend-cifar10", None),
-        (50, "comdefend-cifar10", 32),
-        (5, "comdefend-cifar10", 3),
-        (50, "comdefend-cifar10-purify", 6),
-        (5, "comdefend-cifar10-purify", 1),
+        (100, 64, None),
+        (50, 64, 32),
+        (5, 64, 3),
+        (50, 12, 6),
+        (5, 12, 1),
+        (1, 12, 1),
     ],
 )
-def test_a_share_of_the_planes_is_a_number_of_each_codecs(percent, codec, planes):
-    lab = Lab("cpu")
-    lab._codecs["comdefend-cifar10"] = ComDefend(PhotoTask.network)
-    assert running(lab)._planes(percent, codec) == planes
+def test_a_share_of_the_planes_is_a_number_of_them(percent, total, planes):
+    assert kept_planes(percent, total) == planes
 
 
 @pytest.mark.parametrize("percent", [0, -5, 101, float("nan"), "half", None])
 def test_an_impossible_share_of_the_planes_is_refused(percent):
     with pytest.raises((ScenarioError, AttackError), match=r"(?i)the share of planes kept"):
-        running(Lab("cpu"))._planes(percent, "comdefend-cifar10")
+        kept_planes(percent, 12)
 
 
 @pytest.mark.parametrize("outcomes", [None, []])

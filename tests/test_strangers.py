@@ -320,7 +320,7 @@ def test_no_address_is_fetched(lab, bait):
 def test_no_tool_takes_a_strangers_file(lab, strange_paths, secret, bait):
     """Gradio calls an endpoint by a client of its own, on the server, which uploads what it is handed."""
     port, visits = bait
-    before, home = len(lab.seen()), str(lab.http.base_url).rstrip("/")
+    before, home = len(lab.events()), str(lab.http.base_url).rstrip("/")
     served = [f"{host}/gradio_api/file={path}" for host in (home, "http://example.com") for path in
               (secret, quote(str(secret)), f"{lab.uploads}/planted/link.png", "/etc/passwd")]  # fmt: skip
     fetched = [f"{scheme}://127.0.0.1:{port}/secret.png" for scheme in ("http", "https", "HTTP", "ftp")]
@@ -347,7 +347,7 @@ def test_no_tool_takes_a_strangers_file(lab, strange_paths, secret, bait):
     assert hidden.isError
     assert_refused(hidden.content[0].text)
     assert not visits
-    assert str(secret) not in {what for _, event, what in lab.seen()[before:] if event == "open"}
+    assert str(secret) not in {what for _, event, what in lab.events()[before:] if event == "open"}
     content = secret.read_bytes()
     kept = [path for path in lab.uploads.rglob("*") if path.is_file() and path.resolve() != secret]
     assert all(path.read_bytes() != content for path in kept)
