@@ -96,7 +96,7 @@ def lines(report: Report) -> list[Line]:
     found = [
         Line(name, attacker, _line(report, name, attacker, every))
         for name, attacker in dict.fromkeys(wanted)
-        if name in report["defences"]
+        if name is not None and name in report["defences"]
     ]
     return [line for line in found if len(line.cells) > 1]
 

@@ -137,7 +137,7 @@ class Film:
         self._tell = tell
         self._pace = Pace(cost, share, clock) if tell is not None else None
         self.steps = setup.scenario.steps or 1
-        self.trail = (self._step(0, original),)
+        self.trail: tuple[Step, ...] = (self._step(0, original),)
 
     @property
     def spent(self) -> float:

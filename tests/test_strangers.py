@@ -345,7 +345,7 @@ def test_no_tool_takes_a_strangers_file(lab, strange_paths, secret, bait):
     # A session that asks for other tools has no schema of this one to be checked by.
     hidden = talk(home, lambda it: it.call_tool("run", {"image": forms(str(secret))[0]}), "?tools=scenarios")
     assert hidden.isError
-    assert_refused(hidden.content[0].text)
+    assert "predictions" not in str(hidden.content)
     assert not visits
     assert str(secret) not in {what for _, event, what in lab.events()[before:] if event == "open"}
     content = secret.read_bytes()

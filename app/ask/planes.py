@@ -70,7 +70,7 @@ def without(lab: Lab, outcome: Outcome, off: Collection[int], watch: Watch) -> W
     """
     classifier = lab.classifier(outcome.scenario.classifier, watch)
     codec = lab.codec(outcome.scenario.codec)
-    size = outcome.original.shape[-2:]
+    size = (outcome.original.shape[-2], outcome.original.shape[-1])
     codes = [_whole_code(code, codec.planes) for code in (outcome.code_original, outcome.code_adversarial)]
     with step(lab, nn.ModuleList((classifier, codec)), watch), torch.inference_mode():
         # One at a time, as in a run: with nothing off, the pictures are the run's, bit for bit.
@@ -99,7 +99,8 @@ def carried(lab: Lab, outcome: Outcome, watch: Watch) -> Iterator[Progress | Car
     """
     classifier = lab.classifier(outcome.scenario.classifier, watch)
     codec = lab.codec(outcome.scenario.codec)
-    models, size = nn.ModuleList((classifier, codec)), outcome.original.shape[-2:]
+    models = nn.ModuleList((classifier, codec))
+    size = (outcome.original.shape[-2], outcome.original.shape[-1])
     code = _whole_code(outcome.code_adversarial, codec.planes).to(lab.device)  # (1,K,h,w)
     full = outcome.defended_adversarial.to(lab.device)  # (1,3,H,W)
     count = outcome.code_adversarial.shape[1]

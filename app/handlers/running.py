@@ -106,7 +106,7 @@ class Running:
     def press(self, request: gr.Request, *values: Any) -> tuple[Wish, str]:
         """The button was pressed: the wish, and the status."""
         self.visitors.stop(request, overtaken=True)
-        return Wish(*values, press=time.monotonic_ns()), text.WAITING
+        return replace(Wish(*values), press=time.monotonic_ns()), text.WAITING
 
     def stop(self, request: gr.Request) -> tuple[None, str, Any]:
         """End this visitor's run, and forget the wish: also a run that waits for its turn."""
