@@ -165,7 +165,7 @@ def _inline(path: Path, alt: str, names: Mapping[str, str]) -> str:
     own = f"c{hashlib.sha256(data).hexdigest()[:8]}-"
     for element in list(drawing.iter()):
         for name in sorted(names, key=len, reverse=True):
-            if (element.text or "").startswith(name):
+            if element.text is not None and element.text.startswith(name):
                 element.text = element.text.replace(name, names[name], 1)
         for child in element.findall(f"{{{SVG}}}style") + element.findall(f"{{{SVG}}}metadata"):
             element.remove(child)  # in a page, a style sheet would be the whole page's

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.page import ask_text
-from tests.pages import ARTIFACTS, attack, check_access, choose_example, opened
+from tests.pages import ARTIFACTS, attack, check_access, choose_example, more, opened, ran, said
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 PATIENCE_MS = 240_000
@@ -41,11 +41,12 @@ def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, sche
     expect(strip.last).to_contain_text("Through median-3")
     check_access(page)
     page.locator("#ask").screenshot(path=ARTIFACTS / f"defences-{width}-{scheme}.png")
+    more(page)
+    since = len(said(page))
     page.get_by_role("button", name="comdefend-cifar10:6").click()
     expect(strip.last).to_contain_text("Through comdefend-cifar10:6")
     expect(page.locator("#kept input[type=number]")).to_have_value("50")
-    expect(page.locator("#run")).to_be_disabled()
-    expect(page.locator("#run")).to_be_enabled(timeout=PATIENCE_MS)
+    ran(page, since)
     asked(page, "planes")
     expect(page.locator("#ask-planes .plane")).to_have_count(6)  # the run is that of the line
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -41,7 +41,7 @@ class GuardedBlocks(gr.Blocks):
 
     _tools: Tools | None = None
 
-    @property
+    @property  # type: ignore[override]  # Gradio has an attribute
     def mcp_server_obj(self) -> GradioMCPServer | None:
         """What serves the tools. Gradio, which names its own class, sets it when it makes the application."""
         return self._tools
