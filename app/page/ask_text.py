@@ -2,10 +2,10 @@
 
 HEADING = "Ask more of it"
 TABS = {
-    "breaking": "Until it breaks",
-    "defences": "All defences",
-    "fifty": "Fifty pictures",
-    "planes": "Plane by plane",
+    "breaking": "Breaking",
+    "defences": "Defences",
+    "fifty": "Fifty",
+    "planes": "Planes",
 }
 ABOUT = {
     "breaking": (
