@@ -15,6 +15,11 @@ window.lab = {
     document.querySelectorAll(".report:not([tabindex])").forEach((table) => {
       table.tabIndex = 0;
     });
+    // Each choice of a group has a name of its own: the arrows would not go from one to the next.
+    document.querySelectorAll(".block input[type=radio]").forEach((radio) => {
+      const name = `choice-of-${radio.closest(".block").id}`;
+      if (radio.name !== name) radio.name = name;
+    });
     // "Thumbnail 3 of 14" says nothing.
     document.querySelectorAll("#examples button:not([title])").forEach((button) => {
       const caption = button.querySelector(".caption-label")?.textContent.trim();
