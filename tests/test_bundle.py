@@ -108,7 +108,7 @@ def repeat(folder: Path) -> tuple[str, dict[str, np.ndarray]]:
         ("dog.png", {"attack": "MI-FGSM", "target": "frog", "threat_model": "adaptive",
                      "codec": "comdefend-cifar10"}),
         (PHOTOGRAPH.name, {"steps": 3}),
-        (PHOTOGRAPH.name, {"threat_model": "adaptive", "attack": "FGSM", "steps": None, "planes": 96}),
+        (PHOTOGRAPH.name, {"threat_model": "adaptive", "attack": "FGSM", "steps": None, "planes": 32}),
     ],
 )  # fmt: skip
 def test_its_program_repeats_the_run(lab, tmp_path, picture, asked):

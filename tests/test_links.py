@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.page import text
-from tests.pages import attack, check_access, opened
+from tests.pages import LISTEN, WORST, attack, check_access, more, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -24,6 +24,7 @@ def visit(browser: Browser, server: str, query: str, width: int = 1440) -> Page:
     page = opened(browser, server, width)
     page.goto(f"{server}/?{query}")
     page.get_by_role("button", name=text.ATTACK_BUTTON).wait_for()
+    page.evaluate(LISTEN)
     return page
 
 
@@ -33,6 +34,7 @@ def share(page: Page) -> None:
 
 
 def check_opened(page: Page) -> None:
+    more(page)
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile("frog"))
     for control, value in (("attack", "PGD"), ("target", "cat")):
         expect(page.locator(f"#{control} input")).to_have_value(value)
@@ -45,6 +47,7 @@ def check_opened(page: Page) -> None:
 def test_a_link_is_copied_and_opens_the_same(browser, server):
     page = visit(browser, server, QUERY)
     check_opened(page)
+    expect(page.locator("#verdict")).to_contain_text("PGD (8/255, 20 steps)", timeout=WORST)  # and it is run
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     share(page)
     page.locator("#hidden").get_by_label(text.HIDEABLE["codec"]).check()
@@ -81,6 +84,7 @@ def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):
     expect(page.locator("#attack input")).to_have_value("FGSM")
     page.locator("#attack input").click()
     page.get_by_role("option", name="PGD", exact=True).click()
+    more(page)
     expect(page.locator("#seed")).to_be_visible()  # PGD has a seed, and steps, too
     for name in ("steps", "codec", "examples"):
         expect(page.locator(f"#{name}")).to_be_hidden()
@@ -100,6 +104,7 @@ def test_what_is_no_choice_is_said(browser, server):
 def test_the_code_calls_this_page_with_what_is_chosen(browser, server):
     page = visit(browser, server, QUERY)
     check_opened(page)
+    expect(page.locator("#verdict")).to_contain_text("PGD (8/255, 20 steps)", timeout=WORST)  # and it is run
     share(page)
     code = page.locator("#code-here")
     expect(code).to_contain_text(f'Client("{server}")')

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 SMALL = Scenario(
     classifier="cifar10", codec="comdefend-cifar10-purify", attack="PGD", epsilon=8, steps=3, seed=2
 )
-LARGE = Scenario(classifier="imagenet", codec="comdefend-photo", attack="FGSM", steps=None, planes=96)
+LARGE = Scenario(classifier="imagenet", codec="comdefend-photo", attack="FGSM", steps=None, planes=32)
 AIMED = Scenario(attack="MI-FGSM", target="frog", threat_model="adaptive", epsilon=4.5, planes=6, steps=2)
 SHOWN = Scenario(attack="PGD")
 """What the README shows."""
@@ -44,7 +44,7 @@ def result(stream: str) -> dict:
 
 def test_they_are_filled_in():
     assert 'load_classifier("imagenet")' in snippets.python(LARGE, "espresso")
-    assert 'Codec(ComDefend.from_pretrained("comdefend-photo"), planes=96)' in snippets.python(
+    assert 'Codec(ComDefend.from_pretrained("comdefend-photo"), planes=32)' in snippets.python(
         LARGE, "espresso"
     )
     assert "Codec(" not in snippets.python(SMALL, "ship")

@@ -66,5 +66,7 @@ class Callbacks:
         if box != (0, 0, *size):
             preview = gr.update(visible=True, value=figures.crop_preview(picture, size, box))
         note = words.input_note(size, picture.info["frames"], name, config)
-        aim = target if target in config.classes else ""
-        return note, preview, gr.update(choices=[ANY_OTHER, *config.classes], value=aim)
+        targets = gr.update(choices=[ANY_OTHER, *config.classes])
+        if target and target not in config.classes:  # else it is left alone: an address may have just set it
+            targets["value"] = ""
+        return note, preview, targets
