@@ -24,6 +24,7 @@ from model.evaluate import published
 FOLDER = Path(__file__).parent
 STYLES = [FOLDER / f"{name}.css" for name in ("style", "views", "learn", "ask", "planes")]
 SCRIPT = FOLDER / "page.js"
+RED = "#b91c1c"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
@@ -90,10 +91,14 @@ def launch_options() -> dict[str, Any]:
 
 def theme() -> gr.themes.Base:
     """System fonts only: the page asks no other host for anything."""
-    # White on the theme's own orange is too pale to read.
+    # White on the theme's own orange and red is too pale to read.
     return gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
+        button_cancel_background_fill=RED,
+        button_cancel_background_fill_dark=RED,
+        button_cancel_background_fill_hover=RED,
+        button_cancel_background_fill_hover_dark=RED,
     )
