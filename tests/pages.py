@@ -102,7 +102,8 @@ def choose_example(page: Page, name: str) -> None:
 
 def choose(page: Page, control: str, name: str | re.Pattern[str]) -> None:
     page.locator(f"#{control} input").click()
-    page.get_by_role("option", name=name, exact=isinstance(name, str)).click()
+    # The list of another control may not have gone yet.
+    page.get_by_role("option", name=name, exact=isinstance(name, str)).last.click()
 
 
 def upload(page: Page, path: Path) -> None:
