@@ -28,6 +28,7 @@ from tests.pages import (
     choose_example,
     more,
     opened,
+    ran,
     upload,
 )
 
@@ -71,7 +72,9 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     picture = tmp_path / "upload.png"
     Image.open(EXAMPLES / "frog.png").save(picture)
     page = opened(browser, server)
+    since = len(page.evaluate("said"))
     upload(page, picture)
+    ran(page, since)  # by itself
     expect(page.locator("#note")).to_contain_text("32 × 32 pixels, for the classifier cifar10")
     page.locator("#epsilon input[type=number]").fill("8")
     fit = page.locator("#picture img").evaluate("e => getComputedStyle(e).objectFit")
