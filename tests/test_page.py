@@ -273,7 +273,7 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
     page.get_by_role("tab", name=REPORT_TAB).click()
     report = page.get_by_role("tabpanel").filter(visible=True)
-    chart = report.locator("#chart svg")
+    chart = report.locator(".report-chart").filter(visible=True).locator("svg")
     expect(chart.locator(".mark-line path").first).to_be_visible()
     reports = published(PUBLISHED.reports)
     for name in ("cifar10", "imagenet"):
@@ -283,7 +283,9 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
         expect(table.get_by_role("row")).to_have_count(1 + len(reports[name]["defences"]))
         lines = report.locator("#legend li")
         expect(chart.locator(".mark-line path")).to_have_count(lines.count())
-    point = chart.locator(".mark-line path").first.bounding_box()
+    line = chart.locator(".mark-line path").first
+    line.scroll_into_view_if_needed()
+    point = line.bounding_box()
     page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"accuracy.*interval", re.DOTALL))
     check_access(page)

@@ -91,8 +91,9 @@ def launch_options() -> dict[str, Any]:
 
 def theme() -> gr.themes.Base:
     """System fonts only: the page asks no other host for anything."""
-    # White on the theme's own orange and red is too pale to read.
+    # The theme's own grey on white, and white on its orange and red, are too pale to read.
     return gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+        body_text_color_subdued="*neutral_600",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",

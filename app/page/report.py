@@ -14,6 +14,9 @@ from app.report_views import ReportView
 from model.evaluate.cells import Report
 from model.zoo import default_classifier
 
+CHANGED = tuple(name for name in ReportView._fields if name != "chart")
+"""What another report changes, besides which chart is seen."""
+
 
 def build(learning: Learning, reports: Mapping[str, Report]) -> None:
     """What stands in the tab, the report of the small pictures' classifier first."""
@@ -28,23 +31,33 @@ def build(learning: Learning, reports: Mapping[str, Report]) -> None:
         visible=len(reports) > 1,
         elem_id="report-of",
     )
-    shown = _components(learning.report(first))
+    views = {name: learning.report(name) for name in reports}
+    charts: dict[str, gr.LinePlot] = {}
+    shown = _components(views, first, charts)
     choice.input(
-        learning.report,
+        lambda name: _changed(learning.report(name), name, charts),
         choice,
-        [shown[name] for name in ReportView._fields],
+        [*(shown[name] for name in CHANGED), *charts.values()],
         trigger_mode="always_last",
         **QUICK,
     )
 
 
-def _components(view: ReportView) -> Components:
-    """The parts of a report, filled."""
+def _changed(view: ReportView, name: str, charts: Mapping[str, gr.LinePlot]) -> list[Any]:
+    """The parts of another report, and which chart is seen."""
+    seen = [gr.update(visible=view.chart["visible"] and name == each) for each in charts]
+    return [*(getattr(view, part) for part in CHANGED), *seen]
+
+
+def _components(views: Mapping[str, ReportView], first: str, charts: dict[str, gr.LinePlot]) -> Components:
+    """The parts of the first report, filled; a chart of each goes into ``charts``."""
+    view = views[first]
     shown: Components = {"headline": gr.Markdown(view.headline)}
-    chart = {key: value for key, value in view.chart.items() if key != "__type__"}
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            shown["chart"] = _chart(chart)
+            for name, each in views.items():
+                values = {key: value for key, value in each.chart.items() if key != "__type__"}
+                charts[name] = _chart(name, values | {"visible": values["visible"] and name == first})
         with gr.Column(scale=2, min_width=300):
             shown["legend"] = gr.HTML(view.legend, padding=False, elem_id="legend")
             gr.Markdown(text.CHART_NOTE, elem_classes="hint")
@@ -66,8 +79,11 @@ def _components(view: ReportView) -> Components:
     return shown
 
 
-def _chart(values: dict[str, Any]) -> gr.LinePlot:
-    """The chart, with what ``report_views.chart`` says of it."""
+def _chart(name: str, values: dict[str, Any]) -> gr.LinePlot:
+    """A report's chart, with what ``report_views.chart`` says of it.
+
+    Each report has one of its own: Gradio 6.31 draws a chart that changes only when it changes again.
+    """
     return gr.LinePlot(
         x="strength",
         y="accuracy",
@@ -81,6 +97,7 @@ def _chart(values: dict[str, Any]) -> gr.LinePlot:
         height=340,
         label=text.CHART,
         show_label=False,
-        elem_id="chart",
+        elem_id=f"chart-of-{name}",
+        elem_classes="report-chart",
         **values,
     )
