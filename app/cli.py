@@ -94,7 +94,8 @@ def serve(args: argparse.Namespace) -> int:
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))
-        opening, lessons = Opening(lab), Lessons(lab)
+        opening = Opening(lab)
+        lessons = Lessons(lab, opening)
         demo = build_demo(lab, opening, lessons)
     except WeightsError as error:
         print(f"error: {error}" + (f"\nRepair: {error.repair}" if error.repair else ""), file=sys.stderr)

@@ -13,6 +13,7 @@ from app.lessons import BINS, Coded, Lesson, NoisyCode
 from app.page import text
 from app.reports import Remains
 from app.scenario import Outcome, Prediction
+from app.views import share_bars
 from model.config import CodecConfig
 from model.zoo import SMALL
 
@@ -118,13 +119,7 @@ def failures(remains: Remains | None) -> str:
     """What a report says is left of right answers under attack; empty without a report."""
     if remains is None:
         return ""
-    rows = "".join(
-        f'<div class="bar"><span class="fill" style="width:{100 * share:.1f}%"></span>'
-        f"<span>{html.escape(what)}</span><span>{share:.1%}</span></div>"
-        for what, share in tab_words.remains(remains)
-    )
-    title = html.escape(tab_words.remains_of(remains))
-    return f'<div class="says remains"><div class="title">{title}</div>{rows}</div>'
+    return share_bars(tab_words.remains_of(remains), tab_words.remains(remains), "says remains")
 
 
 def _strip(figures: Iterable[str], kind: str = "") -> str:

@@ -28,7 +28,7 @@ from model.attacks import (
 )
 from model.classifiers import Classifier
 from model.defences import Codec
-from model.device import choose_device, device_name
+from model.device import choose_device, device_name, settle
 from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
 
 
@@ -287,8 +287,7 @@ class Lab:
         """Add the milliseconds of a block to ``timings``, the GPU's pending work included."""
 
         def now() -> float:
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            settle(self.device)
             return self._clock()
 
         start = now()

@@ -2,14 +2,15 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from app.images import full_size, open_picture, prepare
 from app.lab import Lab
-from app.scenario import Outcome, Scenario
+from app.opening import FIRST, SCENARIO, Opening
+from app.scenario import Outcome
 from app.uploads import EXAMPLES
 from model import ops
 from model.comdefend import ComDefend
@@ -18,8 +19,6 @@ from model.zoo import CODECS, FAITHFUL, Pictures, default_classifier, find_class
 
 log = logging.getLogger(__name__)
 
-ATTACKED = EXAMPLES / "espresso.jpg"
-"""The picture that both attackers attack."""
 CODED: dict[Pictures, str] = {"small": "ship.png", "photographs": "espresso.jpg"}
 """The picture that a codec is shown by, according to what it was trained on."""
 NOISES = (0, 1, 10, 100)
@@ -66,17 +65,20 @@ class Lesson:
     """The same of a network of that shape before its training."""
 
 
-def make(lab: Lab) -> Lesson:
+def make(lab: Lab, grey_box: Outcome | None = None) -> Lesson:
     """Compute a lesson: two runs, a picture through each codec, and codes under noise.
+
+    Args:
+        grey_box: the first of the two, where it was computed already: the one that the page opens with.
 
     Raises:
         WeightsError: weights are missing or damaged.
     """
-    picture, config = open_picture(ATTACKED), lab.codec(FAITHFUL).config
+    picture, config = open_picture(FIRST), lab.codec(FAITHFUL).config
     small = torch.cat([full_size(open_picture(path)) for path in sorted(EXAMPLES.glob("*.png"))])
     return Lesson(
-        grey_box=lab.run(picture, Scenario(threat_model="grey-box")),
-        adaptive=lab.run(picture, Scenario(threat_model="adaptive")),
+        grey_box=lab.run(picture, SCENARIO) if grey_box is None else grey_box,
+        adaptive=lab.run(picture, replace(SCENARIO, threat_model="adaptive")),
         coded={name: coded(lab, name) for name in CODECS},
         trained=under_noise(lab.logits(small, FAITHFUL), config.sigma),
         untrained=under_noise(untrained_logits(small, config), config.sigma),
@@ -119,10 +121,15 @@ def untrained_logits(x: Tensor, config: CodecConfig) -> Tensor:
 
 
 class Lessons:
-    """The lesson of a lab, which is made once, in the background."""
+    """The lesson of a lab, which is made once, in the background.
 
-    def __init__(self, lab: Lab) -> None:
+    Args:
+        opening: what the page opens with: once it is there, its run is taken as the first one.
+    """
+
+    def __init__(self, lab: Lab, opening: Opening | None = None) -> None:
         self._lab = lab
+        self._opening = opening
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.lesson: Lesson | None = None
@@ -140,7 +147,8 @@ class Lessons:
 
     def _make(self) -> None:
         try:
-            self.lesson = make(self._lab)
+            known = None if self._opening is None else self._opening.outcome
+            self.lesson = make(self._lab) if known is None else make(self._lab, known)
         except Exception:
             log.exception("the lesson could not be made")
             self.failed = True

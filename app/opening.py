@@ -10,9 +10,8 @@ from app import address
 from app.images import open_picture
 from app.lab import Lab
 from app.scenario import Outcome, Scenario
-from app.uploads import EXAMPLES
 
-FIRST = EXAMPLES / f"{address.FIRST}.jpg"
+FIRST = address.example_files()[address.FIRST]
 SCENARIO = Scenario()
 """The picture and the attack that the page opens with; all controls begin so."""
 
@@ -21,8 +20,7 @@ log = logging.getLogger(__name__)
 
 def example_pictures() -> list[tuple[str, str]]:
     """The example pictures with their captions, photographs first."""
-    paths = sorted(EXAMPLES.glob("*.jpg")) + sorted(EXAMPLES.glob("*.png"))
-    return [(str(path), path.stem.replace("-", " ")) for path in paths]
+    return [(str(path), name.replace("-", " ")) for name, path in address.example_files().items()]
 
 
 class Opening:

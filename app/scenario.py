@@ -4,7 +4,7 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -220,3 +220,12 @@ class Outcome:
             "timings_ms": self.timings_ms,
             "device": self.device,
         }
+
+
+def in_detail(outcomes: Sequence[Outcome] | None, threat_model: str | None) -> Outcome | None:
+    """The run that is shown in detail: the only one, or of two attackers' this one's; None: there is none."""
+    outcomes = outcomes or ()
+    for outcome in outcomes:
+        if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
+            return outcome
+    return None

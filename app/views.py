@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -228,12 +228,17 @@ def _card(outcome: Outcome, remark: str) -> str:
 
 def bars(title: str, prediction: Prediction, count: int = 5) -> str:
     """The most probable classes as a small table with bars."""
+    return share_bars(title, prediction.top[:count])
+
+
+def share_bars(title: str, shares: Iterable[tuple[str, float]], kind: str = "says") -> str:
+    """Shares in [0,1] as a small table with bars, each with what it is of; ``kind`` are its classes."""
     rows = "".join(
         f'<div class="bar"><span class="fill" style="width:{100 * share:.1f}%"></span>'
         f"<span>{html.escape(label)}</span><span>{share:.1%}</span></div>"
-        for label, share in prediction.top[:count]
+        for label, share in shares
     )
-    return f'<div class="says"><div class="title">{html.escape(title)}</div>{rows}</div>'
+    return f'<div class="{kind}"><div class="title">{html.escape(title)}</div>{rows}</div>'
 
 
 def notes(rows: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
+from app.lab import Lab
+from app.scenario import Outcome, Scenario
 from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
@@ -25,6 +28,7 @@ from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, Planes
 from model.evaluate.systems import System, ready
 from model.networks import ARCHITECTURES
 from model.recipes import AnswersTask, PhotoTask, SmallTask
+from model.zoo import CODECS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 TINY_LIGHT = CodecConfig.light(downscale=4, planes=8, width=16, com_blocks=1, rec_blocks=1)
+ASKED = Scenario(classifier="cifar10", attack="BIM", steps=3)
 CLASSES = ("circle", "cross", "square", "star")
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -60,6 +65,27 @@ def ticking(seconds: float) -> Callable[[], float]:
 def left_out(model: torch.nn.Module) -> list[str]:
     """The parameters that a loss has not reached: without a gradient, or with one that is zero everywhere."""
     return [name for name, it in model.named_parameters() if it.grad is None or not it.grad.any()]
+
+
+@pytest.fixture
+def lab(classifier: Classifier, codec: ComDefend) -> Lab:
+    """One whose models are tiny."""
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
+    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
+    return lab
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """16x16 pixels of noise."""
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def outcome(lab: Lab, picture: Image.Image) -> Outcome:
+    """A run of ``ASKED`` at 8/255."""
+    return lab.run(picture, replace(ASKED, epsilon=8))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.ask import breaking, defences, planes
+from app.ask import defences, planes
 from app.ask.breaking import FURTHEST, QUESTIONS, Bracket, Breaking, Question, bracket, until_it_breaks
 from app.ask.bundle import ARCHIVE, fifty_pictures
 from app.ask.defences import Survey, bits_per_pixel, find_row, line_up, survey
@@ -19,7 +19,7 @@ from app.ask.planes import Carried, carried, chosen_planes, without
 from app.events import Progress
 from app.images import encode, to_picture
 from app.lab import Lab
-from app.scenario import Prediction, Scenario, ScenarioError, Watch
+from app.scenario import Prediction, ScenarioError, Watch
 from model import ComDefend, DefendedClassifier
 from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, attack
 from model.classifiers import Classifier
@@ -28,29 +28,10 @@ from model.data import to_float
 from model.defences import DEFENCES, BitDepth, Codec, GaussianNoise, Jpeg, Nothing
 from model.metrics import wilson_interval
 from model.ops import keep_planes
-from model.zoo import CODECS, CodecEntry
-from tests.conftest import TINY_LIGHT
+from model.zoo import CodecEntry
+from tests.conftest import ASKED, TINY_LIGHT
 
-ASKED = Scenario(classifier="cifar10", attack="BIM", steps=3)
 CIFAR = fifty_pictures().classes
-
-
-@pytest.fixture
-def lab(classifier, codec) -> Lab:
-    lab = Lab("cpu")
-    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
-    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
-    return lab
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
-
-
-@pytest.fixture
-def outcome(lab, picture):
-    return lab.run(picture, replace(ASKED, epsilon=8))
 
 
 @pytest.fixture
@@ -118,7 +99,7 @@ def test_bisection_finds_the_borders(monkeypatch, borders, wanted):
             },
         )
 
-    monkeypatch.setattr(breaking, "outcome_of", run)
+    monkeypatch.setattr(Lab, "run", run)
     events = list(until_it_breaks(Lab("cpu"), None, ASKED, Watch()))
     *partial, last = results(events)
     assert tuple(last.brackets[question].broke for question in QUESTIONS) == wanted
@@ -145,7 +126,7 @@ def test_with_a_target_broken_means_that_it_is_reached(monkeypatch):
             },
         )
 
-    monkeypatch.setattr(breaking, "outcome_of", run)
+    monkeypatch.setattr(Lab, "run", run)
     last = list(until_it_breaks(Lab("cpu"), None, replace(ASKED, target="frog"), Watch()))[-1]
     assert {found.broke for found in last.brackets.values()} == {6}
 

@@ -26,8 +26,7 @@ from app.scenario import Scenario, Watch
 from model.evaluate import published
 from model.evaluate.cells import find_cell
 from model.zoo import CODECS
-from tests.conftest import ROOT
-from tests.test_ask import ASKED, lab, outcome, picture  # noqa: F401 - fixtures
+from tests.conftest import ASKED, ROOT
 
 HOSTILE = '<script>alert("x")</script>'
 VISITOR = SimpleNamespace(session_hash="visitor")
@@ -101,7 +100,7 @@ def test_a_cut_code_has_no_published_curve_but_the_classifier_has():
     assert charts.reported(curves(planes=6), "none", report)
 
 
-def test_the_table_has_a_button_for_each_defence(lab, outcome):  # noqa: F811
+def test_the_table_has_a_button_for_each_defence(lab, outcome):
     *_, all_of_them = survey(lab, outcome, Watch())
     shown = views.table(all_of_them)
     table = ElementTree.fromstring(shown)  # noqa: S314 - our own
@@ -120,7 +119,7 @@ def test_the_table_has_a_button_for_each_defence(lab, outcome):  # noqa: F811
     assert f"{count} of {len(rows)} held" in shown
 
 
-def test_the_tiles_are_all_planes_with_their_flipped_bits(outcome):  # noqa: F811
+def test_the_tiles_are_all_planes_with_their_flipped_bits(outcome):
     shown = views.tiles(outcome)
     assert re.findall(r'data-plane="(\d+)"', shown) == [str(number) for number in range(12)]
     assert shown.count('aria-pressed="true"') == 12
@@ -132,7 +131,7 @@ def test_the_tiles_are_all_planes_with_their_flipped_bits(outcome):  # noqa: F81
     assert "moves by 11.00/255 and is read as “dog”" in shown
 
 
-def test_many_planes_stand_in_four_groups(outcome):  # noqa: F811
+def test_many_planes_stand_in_four_groups(outcome):
     code = torch.zeros(1, 192, 56, 56, dtype=torch.uint8)
     shown = views.tiles(replace(outcome, code_original=code, code_adversarial=1 - code))
     assert shown.count("<details") == 4
@@ -155,7 +154,7 @@ def test_a_sheet_of_planes_shows_ones_zeros_and_what_was_flipped():
     ]  # fmt: skip
 
 
-def test_what_is_left_without_planes_is_said(lab, outcome):  # noqa: F811
+def test_what_is_left_without_planes_is_said(lab, outcome):
     assert "this is the run as it was" in views.without(outcome, without(lab, outcome, (), Watch()))
     shown = views.without(outcome, without(lab, outcome, range(12), Watch()))
     assert "Without planes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, the original is" in visible(shown)
@@ -169,7 +168,7 @@ def test_what_is_left_without_planes_is_said(lab, outcome):  # noqa: F811
 
 
 @pytest.fixture
-def asking(lab) -> Asking:  # noqa: F811
+def asking(lab) -> Asking:
     return Asking(lab, Visitors(), {})
 
 
@@ -257,7 +256,7 @@ def test_without_a_run_there_is_a_sentence(asking, outcomes):
 @pytest.mark.parametrize(
     "data", [None, 7, "off", [], {}, {"off": None}, {"off": [99]}, {"off": [{"a": 1}]}, {"off": "1"}]
 )
-def test_hostile_planes_are_one_sentence(asking, outcome, data):  # noqa: F811
+def test_hostile_planes_are_one_sentence(asking, outcome, data):
     with pytest.raises(gr.Error) as caught:
         asking.without([outcome], None, sent(data))
     assert "went wrong" not in caught.value.message
@@ -266,7 +265,7 @@ def test_hostile_planes_are_one_sentence(asking, outcome, data):  # noqa: F811
 @pytest.mark.parametrize(
     "data", [None, 7, {}, {"row": None}, {"row": -1}, {"row": 10**30}, {"row": "0"}, {"row": [0]}]
 )
-def test_hostile_lines_are_one_sentence(asking, lab, outcome, data):  # noqa: F811
+def test_hostile_lines_are_one_sentence(asking, lab, outcome, data):
     *_, all_of_them = survey(lab, outcome, Watch())
     for table in (None, all_of_them):
         with pytest.raises(gr.Error) as caught:
@@ -274,7 +273,7 @@ def test_hostile_lines_are_one_sentence(asking, lab, outcome, data):  # noqa: F8
         assert "went wrong" not in caught.value.message
 
 
-def test_a_codecs_line_becomes_a_run_and_another_one_a_strip(asking, lab, outcome):  # noqa: F811
+def test_a_codecs_line_becomes_a_run_and_another_one_a_strip(asking, lab, outcome):
     *_, all_of_them = survey(lab, outcome, Watch())
     names = [row.name.text for row in all_of_them.rows]
     strip, codec, planes = asking.choose(all_of_them, sent({"row": names.index("jpeg-50")}))
@@ -288,7 +287,7 @@ def test_a_codecs_line_becomes_a_run_and_another_one_a_strip(asking, lab, outcom
     assert planes["value"] == 50
 
 
-def test_planes_are_drawn_only_where_somebody_looks(asking, outcome):  # noqa: F811
+def test_planes_are_drawn_only_where_somebody_looks(asking, outcome):
     looking, tiles, result = asking.look([outcome], None, sent({"value": ask_text.TABS["planes"]}))
     assert looking
     assert "data-plane" in tiles

@@ -4,10 +4,8 @@ import math
 import urllib.error
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from app.events import Frame, Progress
 from app.images import encode, open_picture, to_picture
@@ -21,19 +19,6 @@ from model.files import WeightsError
 from model.ops import pack_code, unpack
 from model.zoo import CLASSIFIERS, CODECS
 from tests.conftest import TINY_LIGHT
-
-
-@pytest.fixture
-def lab(classifier, codec) -> Lab:
-    lab = Lab("cpu")
-    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
-    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
-    return lab
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
 def scenario(name: str, **more) -> Scenario:

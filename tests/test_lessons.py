@@ -5,14 +5,11 @@ import re
 from types import SimpleNamespace
 
 import gradio as gr
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from app import exhibits, lessons, svg
 from app.handlers.learning import Learning
-from app.lab import Lab
 from app.lessons import BINS, Coded, Lesson, Lessons, under_noise, untrained_logits
 from app.page import text
 from app.reports import remains
@@ -28,17 +25,8 @@ MOST_WORDS = 90
 
 
 @pytest.fixture
-def lab(classifier, codec) -> Lab:
-    """One whose models are tiny."""
-    lab = Lab("cpu")
-    lab._classifiers["cifar10"], lab._codecs[FAITHFUL] = classifier, codec
-    return lab
-
-
-@pytest.fixture
-def lesson(lab, codec, pictures) -> Lesson:
+def lesson(lab, picture, codec, pictures) -> Lesson:
     """What the tiny models came to."""
-    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
     grey_box, adaptive = (
         lab.run(picture, Scenario(classifier="cifar10", codec=FAITHFUL, threat_model=knowledge, epsilon=16))
         for knowledge in ("grey-box", "adaptive")
@@ -112,6 +100,17 @@ def test_a_lesson_is_made_of_two_runs_and_every_codec(lab, codec, monkeypatch):
         assert coded.reconstruction.shape == coded.picture.shape
     assert len(made.trained) == len(made.untrained) == len(lessons.NOISES)
     assert made.trained != made.untrained
+
+
+def test_the_run_that_the_page_opens_with_is_not_computed_again(lab, codec, lesson, monkeypatch):
+    asked = []
+    for name in CODECS:
+        lab._codecs[name] = codec
+    monkeypatch.setattr(lab, "run", lambda picture, scenario: asked.append(scenario.threat_model) or scenario)
+    room = Lessons(lab, SimpleNamespace(outcome=lesson.grey_box))
+    room.begin().join()
+    assert room.lesson.grey_box is lesson.grey_box
+    assert asked == ["adaptive"]
 
 
 def test_it_is_made_once_and_a_failure_is_kept(lab, monkeypatch, caplog):

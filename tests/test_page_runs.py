@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from app.page import text
 from tests.pages import (
@@ -20,6 +20,13 @@ from tests.pages import (
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+
+def ask_for_minutes(page: Page) -> None:
+    """Two hundred steps through the codec, to be begun by the button."""
+    by_itself(page, False)
+    page.get_by_label(text.ATTACKERS["adaptive"]).first.check()
+    page.locator("#steps input[type=number]").fill("200")
 
 
 def test_the_page_answers_by_itself(browser, server):
@@ -60,9 +67,7 @@ def test_the_page_answers_by_itself(browser, server):
 
 def test_an_attack_is_shown_as_it_goes_on_and_overtaken(browser, server):
     page = opened(browser, server)
-    by_itself(page, False)
-    page.get_by_label(text.ATTACKERS["adaptive"]).first.check()
-    page.locator("#steps input[type=number]").fill("200")
+    ask_for_minutes(page)
     before = page.locator("#adversarial img").get_attribute("src")
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text(
@@ -83,9 +88,7 @@ def test_an_attack_is_shown_as_it_goes_on_and_overtaken(browser, server):
 
 def test_a_run_is_stopped_and_started_anew(browser, server):
     page = opened(browser, server)
-    by_itself(page, False)
-    page.get_by_label(text.ATTACKERS["adaptive"]).first.check()
-    page.locator("#steps input[type=number]").fill("200")
+    ask_for_minutes(page)
     run, stop, status = (page.locator(f"#{name}") for name in ("run", "stop", "status"))
     expect(stop).to_be_hidden()
     for _ in range(2):
@@ -106,9 +109,7 @@ def test_a_run_is_stopped_and_started_anew(browser, server):
 
 def test_a_closed_page_does_not_keep_the_model_busy(browser, server):
     page = opened(browser, server)
-    by_itself(page, False)
-    page.get_by_label(text.ATTACKERS["adaptive"]).first.check()
-    page.locator("#steps input[type=number]").fill("200")
+    ask_for_minutes(page)
     page.locator("#run").click()
     expect(page.locator("#status")).to_contain_text("BIM")
     page.close()

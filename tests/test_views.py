@@ -11,16 +11,12 @@ from app import chart, views
 from app.events import Frame
 from app.figures import LEAST_PLANE
 from app.images import to_picture
-from app.lab import Lab
 from app.page.text import PICTURES
 from app.scenario import Prediction, Scenario, ScenarioError
 
 
 @pytest.fixture
-def outcomes(classifier, codec) -> list:
-    lab = Lab("cpu")
-    lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10"] = classifier, codec
-    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+def outcomes(lab, picture) -> list:
     return [
         lab.run(picture, Scenario(classifier="cifar10", threat_model=knowledge, epsilon=16))
         for knowledge in ("grey-box", "adaptive")

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 from PIL import Image
 
-from app.ask.steps import check_strength, outcome_of
+from app.ask.steps import check_strength
 from app.events import Progress
 from app.lab import Lab
 from app.scenario import Outcome, Scenario, Watch
@@ -112,7 +112,8 @@ def until_it_breaks(
             total = max(total, left)
             yield Progress(1 - left / total, f"{threat_model}, {strength}/255")
             run = replace(scenario, threat_model=threat_model, epsilon=float(strength))
-            outcome = outcome_of(lab, picture, run, watch)
+            watch.check()
+            outcome = lab.run(picture, run, watch)  # one step: it waits for its turn
             for system in SYSTEMS:
                 tried = broken[Question(threat_model, system)]
                 tried[0], tried[strength] = _is_broken(outcome, system)

@@ -4,7 +4,7 @@ import html
 from typing import Any
 
 from app.ask import words
-from app.ask.breaking import FURTHEST, QUESTIONS, Breaking
+from app.ask.breaking import FURTHEST, QUESTIONS, Breaking, Question
 from app.ask.fifty import LINES, STRENGTHS, Count, Curves, Line
 from app.page.ask_text import ACCURACY, AXIS
 from model.evaluate.cells import Cell, find_cell, is_cascade
@@ -14,7 +14,7 @@ TICKS = (0, 4, 8, 16, 24, 32)
 
 def breaking(found: Breaking) -> str:
     """The four numbers on one axis: a mark where one is known, a bar where it must lie."""
-    rows = "".join(_strength(found, asked.threat_model, asked.system) for asked in QUESTIONS)
+    rows = "".join(_strength(found, asked) for asked in QUESTIONS)
     ticks = "".join(f'<span style="left:{_percent(tick):.2f}%">{tick}</span>' for tick in TICKS)
     return (
         f'<div class="ask-strengths"><p>{html.escape(words.breaking(found))}</p><ul>{rows}</ul>'
@@ -27,8 +27,7 @@ def _percent(strength: float) -> float:
     return 100 * strength / FURTHEST
 
 
-def _strength(found: Breaking, threat_model: str, system: str) -> str:
-    asked = next(it for it in QUESTIONS if it == (threat_model, system))
+def _strength(found: Breaking, asked: Question) -> str:
     bracket = found.brackets[asked]
     low, high = max(0, bracket.held), FURTHEST if bracket.broke is None else bracket.broke
     if bracket.found and bracket.broke is not None:
@@ -38,7 +37,7 @@ def _strength(found: Breaking, threat_model: str, system: str) -> str:
     else:
         mark = f'<i style="left:{_percent(low):.2f}%;width:{_percent(high - low):.2f}%"></i>'
     return (
-        f'<li class="{threat_model} {system}"><span>{html.escape(words.question(asked))}</span>'
+        f'<li class="{asked.threat_model} {asked.system}"><span>{html.escape(words.question(asked))}</span>'
         f"<strong>{html.escape(words.strength(found, asked))}</strong>"
         f'<div class="track" aria-hidden="true">{mark}</div></li>'
     )

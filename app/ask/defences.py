@@ -15,6 +15,7 @@ from app.lab import Lab
 from app.measure import predictions
 from app.scenario import Outcome, Prediction, ScenarioError, Watch
 from model.defences import DEFENCES, BitDepth, Codec, Defence, DefenceName, Jpeg, Nothing, load_defence
+from model.device import settle
 from model.evaluate.measure import seeded
 from model.zoo import CODECS, kind_of
 
@@ -98,8 +99,7 @@ def survey(
     rows: list[Row] = []
 
     def now() -> float:
-        if lab.device.type == "cuda":
-            torch.cuda.synchronize(lab.device)
+        settle(lab.device)
         return clock()
 
     for number, name in enumerate(names):

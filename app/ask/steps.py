@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
 from torch import nn
 
 from app.lab import Lab
-from app.scenario import Outcome, Scenario, ScenarioError, Watch
+from app.scenario import Scenario, ScenarioError, Watch
 from model.attacks import find_attack, interruptible
 
 
@@ -19,12 +18,6 @@ def step(lab: Lab, models: nn.Module, watch: Watch) -> Iterator[None]:
     """
     with lab.turns.turn(watch.check), interruptible(models, watch.check):
         yield
-
-
-def outcome_of(lab: Lab, picture: Image.Image, scenario: Scenario, watch: Watch) -> Outcome:
-    """A whole run as one step."""
-    watch.check()
-    return lab.run(picture, scenario, watch)
 
 
 def check_strength(scenario: Scenario) -> None:

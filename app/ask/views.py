@@ -1,6 +1,5 @@
 """What was found, as markup of our own: tables, a strip, the tiles of planes."""
 
-import base64
 import hashlib
 import html
 import math
@@ -14,7 +13,7 @@ from app.ask.defences import Row, Survey
 from app.ask.planes import Carried, Without
 from app.events import Progress
 from app.figures import LOWERED, MANY, RAISED
-from app.images import encode, to_picture
+from app.images import data_url, to_picture
 from app.page import ask_text, text
 from app.scenario import Outcome
 from app.views import bars
@@ -93,13 +92,9 @@ def _figure(title: str, picture: Image.Image, outcome: Outcome, beneath: str) ->
     name = html.escape(title)
     small = ' class="small"' if outcome.is_small else ""
     return (
-        f'<figure{small}><figcaption>{name}</figcaption><img src="{_url(picture)}" alt="{name}">'
+        f'<figure{small}><figcaption>{name}</figcaption><img src="{data_url(picture)}" alt="{name}">'
         f"{beneath}</figure>"
     )
-
-
-def _url(picture: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode(picture, "PNG")).decode()
 
 
 def without(outcome: Outcome, found: Without) -> str:
@@ -144,7 +139,7 @@ def tiles(outcome: Outcome, measured: Carried | None = None) -> str:
             f'<button type="button" class="all" data-switch>{html.escape(ask_text.GROUP_SWITCH)}</button>'
             f'<div role="group" aria-label="{html.escape(name)}">{buttons}</div></details>'
         )
-    url = _url(sheet)
+    url = data_url(sheet)
     run = hashlib.sha256(url.encode()).hexdigest()[:16]
     return (
         f'<div class="ask-planes" data-run="{run}" '

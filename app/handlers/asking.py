@@ -16,7 +16,7 @@ from app.handlers.visitors import ENOUGH_PIXELS, MAX_SECONDS, Upload, Visitors
 from app.images import open_picture
 from app.lab import Lab, resolved, resolved_codec
 from app.page import ask_text
-from app.scenario import Outcome, Scenario, ScenarioError, Watch, kept_planes, make_scenario, whole
+from app.scenario import Outcome, Scenario, ScenarioError, Watch, in_detail, kept_planes, make_scenario, whole
 from model.attacks import AttackCancelled
 from model.zoo import CODECS
 
@@ -205,10 +205,10 @@ class Asking:
 
 def _shown(outcomes: list[Outcome] | None, detail: str) -> Outcome:
     """The run that is shown in detail."""
-    for outcome in outcomes or []:
-        if outcomes is not None and (len(outcomes) == 1 or outcome.scenario.threat_model == detail):
-            return outcome
-    raise ScenarioError(ask_text.NO_RUN)
+    outcome = in_detail(outcomes, detail)
+    if outcome is None:
+        raise ScenarioError(ask_text.NO_RUN)
+    return outcome
 
 
 def _sent(event: gr.EventData, name: str) -> Any:

@@ -10,7 +10,7 @@ from app.handlers.visitors import Upload, Visitors
 from app.images import ImageError, open_picture
 from app.lab import resolved
 from app.page.text import ANY_OTHER
-from app.scenario import Outcome, ScenarioError
+from app.scenario import Outcome, ScenarioError, in_detail
 from model.data import central_box
 from model.zoo import find_classifier
 
@@ -41,10 +41,8 @@ class Callbacks:
     @answered
     def compare(self, outcomes: list[Outcome], threat_model: str, left: str, right: str) -> str:
         """The before/after slider."""
-        for outcome in outcomes or []:
-            if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
-                return views.before_after(outcome, left, right)
-        return ""  # nothing was run yet
+        outcome = in_detail(outcomes, threat_model)
+        return "" if outcome is None else views.before_after(outcome, left, right)
 
     @answered
     def inspect(

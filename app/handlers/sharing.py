@@ -23,7 +23,7 @@ from app.handlers.visitors import Upload
 from app.images import open_picture
 from app.lab import resolved, resolved_codec
 from app.page import text
-from app.scenario import BOTH, Outcome, Scenario, ScenarioError, kept_planes, make_scenario
+from app.scenario import BOTH, Outcome, Scenario, ScenarioError, in_detail, kept_planes, make_scenario
 from app.views import cached_file
 from model.attacks import ATTACKS
 from model.zoo import classifier_for, find_classifier
@@ -86,10 +86,10 @@ def open_address(request: gr.Request) -> Opened:
 @answered
 def keep(outcomes: list[Outcome], threat_model: str | None) -> str:
     """The archive of the run that is shown: of two attackers', the one that is shown in detail."""
-    for outcome in outcomes or []:
-        if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
-            return cached_file("run.zip", bundle(outcome))
-    raise ScenarioError("there is no run to keep yet: attack a picture first")
+    outcome = in_detail(outcomes, threat_model)
+    if outcome is None:
+        raise ScenarioError("there is no run to keep yet: attack a picture first")
+    return cached_file("run.zip", bundle(outcome))
 
 
 @answered

@@ -43,8 +43,9 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
     reports = published(PUBLISHED.reports)
     visitors = Visitors()
     callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
-    running = Running(lab, visitors, opening or Opening(lab), reports)
-    learning = Learning(lab, lessons or Lessons(lab), reports)
+    opening = opening or Opening(lab)
+    running = Running(lab, visitors, opening, reports)
+    learning = Learning(lab, lessons or Lessons(lab, opening), reports)
     with GuardedBlocks(title=text.TITLE, fill_width=True, delete_cache=(3600, 3600)) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
         said = sharing.said()
