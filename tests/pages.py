@@ -136,7 +136,7 @@ def check_access(page: Page) -> None:
     page.add_script_tag(path=AXE)
     found = page.evaluate("axe.run(document)")["violations"]
     serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == []
+    assert not serious, serious
 
 
 def check_width(page: Page) -> None:

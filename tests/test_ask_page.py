@@ -93,10 +93,10 @@ def test_a_question_is_stopped(browser, server, question):
     begin, stop = (page.locator(f"#ask-{question}-{part}") for part in ("start", "stop"))
     status = page.locator(f"#ask-{question}-status")
     start(page, question)
-    expect(status.locator("progress")).to_be_visible()
+    expect(status.locator("progress")).to_be_visible(timeout=PATIENCE_MS)
     expect(stop).to_be_focused()
-    shown = {"breaking": "ul li .track", "fifty": "svg circle"}[question]
-    expect(page.locator("#ask").locator(shown).first).to_be_visible(timeout=PATIENCE_MS)
+    shown = {"breaking": "#ask-strengths li .track", "fifty": "#ask-fifty svg circle"}[question]
+    expect(page.locator(shown).first).to_be_visible(timeout=PATIENCE_MS)
     stop.press("Enter")
     expect(status).to_have_text(ask_text.STOPPED)
     expect(stop).to_be_hidden()

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,10 @@ from model.ops import unpack_code
 
 
 def talk(address: str, conversation: Callable[[ClientSession], Awaitable[Any]], query: str = "") -> Any:
-    """What a conversation with the lab's tools comes to."""
+    """What a conversation with the lab's tools comes to.
+
+    In a thread of its own: once a browser was started, Playwright's event loop runs in this one.
+    """
 
     async def connected() -> Any:
         async with (
@@ -35,7 +39,8 @@ def talk(address: str, conversation: Callable[[ClientSession], Awaitable[Any]], 
             await session.initialize()
             return await conversation(session)
 
-    return asyncio.run(connected())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(connected())).result()
 
 
 def call(address: str, tool: str, progress: Any = None, **arguments: Any) -> CallToolResult:
