@@ -1,30 +1,35 @@
 """``python app.py --benchmark``: how fast this machine does what a visitor waits for."""
 
 import copy
-import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import torch
 from torch import Tensor
 
+from app import views
+from app.events import Frame
 from app.images import open_picture
 from app.lab import Lab
-from app.page.text import PAIRS
+from app.page_client import (
+    PHOTOGRAPH,
+    SMALL_PICTURE,
+    answer_seconds,
+    interaction_seconds,
+    opening_seconds,
+)
 from app.scenario import Scenario
-from app.uploads import EXAMPLES
+from app.timing import Clock, median_seconds
 from model import files
-from model.attacks import ATTACKS
+from model.attacks import THREAT_MODELS
 from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
 from model.device import device_name
@@ -35,23 +40,9 @@ START_LIMIT_SECONDS = 120
 BATCH = 16
 """Larger batches of 32x32 pictures fall out of a CPU's cache: on two cores, 125 pictures/s with 16
 became 97 with 64."""
-SESSION = "benchmark"
-SMALL_PICTURE, PHOTOGRAPH = EXAMPLES / "airplane.png", EXAMPLES / "espresso.jpg"
 
 
-Clock = Callable[[], float]
-"""Tells seconds."""
-
-
-def median_seconds(action: Callable[[], object], repeats: int = 5, clock: Clock = time.perf_counter) -> float:
-    """Median duration after one unmeasured call."""
-    action()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        action()
-        times.append(clock() - start)
-    return statistics.median(times)
+SLIDES = (("CIFAR-10, PGD-10", SMALL_PICTURE, "PGD"), ("a photograph, BIM-10", PHOTOGRAPH, "BIM"))
 
 
 @contextmanager
@@ -102,77 +93,22 @@ def _answers(address: str) -> bool:
         return False
 
 
-class PageClient:
-    """Triggers events of a served page as a browser does, also those that are no API."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
-        config = self._http.get("/config").json()
-        names = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
-        self._events: dict[tuple[str | None, str], int] = {}
-        self._names: dict[str, int] = {}
-        for event in config["dependencies"]:
-            self._names[event["api_name"]] = event["id"]
-            for component, trigger in event["targets"]:
-                self._events[names.get(component), trigger] = event["id"]
-
-    def upload(self, picture: Path) -> dict[str, Any]:
-        """A picture as the value of a component."""
-        with picture.open("rb") as file:
-            (path,) = self._http.post("/gradio_api/upload", files={"files": file}).json()
-        return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-    def trigger(self, component: str, event: str, *data: object) -> Any:
-        """An event that does not queue; the outputs' new values."""
-        return self._post("/gradio_api/run/predict", self._events[component, event], data)["data"]
-
-    def queue(self, callback: str, *data: object) -> None:
-        """An event that queues, to its end."""
-        self._post("/gradio_api/queue/join", self._names[callback], data)
-        with self._http.stream("GET", f"/gradio_api/queue/data?session_hash={SESSION}") as stream:
-            for line in stream.iter_lines():
-                message = json.loads(line.removeprefix("data:") or "{}")
-                if message.get("msg") == "process_completed":
-                    if not message["success"]:
-                        raise RuntimeError(f"{callback} failed: {message['output']}")
-                    return
-
-    def _post(self, path: str, event: int, data: tuple[object, ...]) -> Any:
-        body = {"fn_index": event, "data": data, "session_hash": SESSION}
-        return self._http.post(path, json=body).raise_for_status().json()
-
-
-def interaction_seconds(address: str, clock: Clock = time.perf_counter) -> dict[str, float]:
-    """What a visitor can do on a page that has a photograph's run to show, and that needs no model."""
-    with httpx.Client(base_url=address, timeout=300) as http:
-        return {name: median_seconds(action, clock=clock) for name, action in _actions(PageClient(http))}
-
-
-def _actions(page: PageClient) -> list[tuple[str, Callable[[], object]]]:
-    default = Scenario()
-    picture = page.upload(PHOTOGRAPH)
-    pairs = list(PAIRS)
-    page.queue(
-        "attack", picture, default.classifier, "FGSM", default.threat_model, default.epsilon, None, "", 0,
-        default.codec, 100, pairs[0],
-    )  # fmt: skip
-    return [
-        (
-            "choosing a picture",
-            lambda: page.trigger("picture", "change", picture, default.classifier, "", None),
-        ),
-        ("choosing an attack", lambda: page.trigger("attack", "change", list(ATTACKS)[-1])),
-        (
-            "comparing two other pictures",
-            lambda: page.trigger("pair", "change", None, default.threat_model, pairs[1]),
-        ),
-    ]
-
-
 def run_seconds(lab: Lab, picture: Path, scenario: Scenario) -> float:
     """One run of the lab on an example."""
     image = open_picture(picture)
     return median_seconds(lambda: lab.run(image, scenario), repeats=3)
+
+
+def shown_ratio(lab: Lab, picture: Path, scenario: Scenario, clock: Clock = time.perf_counter) -> float:
+    """How much longer a run takes that is shown as it goes on, its frames drawn: 1.2 is a fifth longer."""
+    image = open_picture(picture)
+
+    def shown() -> None:
+        for event in lab.events(image, scenario):
+            if isinstance(event, Frame):
+                views.frame(event)
+
+    return median_seconds(shown, 3, clock) / median_seconds(lambda: lab.run(image, scenario), 3, clock)
 
 
 def codec_speeds(
@@ -231,6 +167,14 @@ def main(device: str = "auto") -> int:
         rows.append(("`python app.py` until the page answers", f"{time.perf_counter() - start:.1f} s"))
         for name, seconds in interaction_seconds(address).items():
             rows.append((f"On the page: {name}", f"{1000 * seconds:.0f} ms"))
+        rows.append(("Page opened until its first run is there", f"{opening_seconds(address):.2f} s"))
+        for what, picture, attack in SLIDES:
+            for threat_model in THREAT_MODELS:
+                first, whole = answer_seconds(address, picture, attack, threat_model)
+                rows += [
+                    (f"Slider let go, {what}, {threat_model}: a picture changes", f"{first:.2f} s"),
+                    (f"Slider let go, {what}, {threat_model}: the verdict", f"{whole:.2f} s"),
+                ]
     lab = Lab(device)
     for what, picture, attack, steps in (
         ("CIFAR-10 run, PGD-10", SMALL_PICTURE, "PGD", 10),
@@ -243,6 +187,9 @@ def main(device: str = "auto") -> int:
         ):
             seconds = run_seconds(lab, picture, scenario)
             rows.append((f"{what}, {scenario.threat_model}", f"{seconds:.2f} s"))
+            if steps is not None:
+                ratio = shown_ratio(lab, picture, scenario)
+                rows.append((f"The same shown as it goes on, {scenario.threat_model}", f"{ratio:.2f} times"))
     fast, naive = codec_speeds(lab.codec(FAITHFUL), lab.device)
     rows += [
         (f"Codec, 32x32, batches of {BATCH}, channels-last", f"{fast:.0f} pictures/s"),

@@ -130,14 +130,12 @@ def serve(args: argparse.Namespace, codec: str | None = None) -> int:
 
 def _serve(wanted: "Settings") -> tuple[int, bool]:
     """The exit status, and whether nothing goes on any more."""
-    import threading
-
     from app import settings
-    from app.handlers.visitors import Visitors
     from app.images import open_picture
     from app.lab import Lab
+    from app.lessons import Lessons
+    from app.opening import Opening, example_pictures
     from app.page.build import build_demo, health_of, launch_options
-    from app.page.layout import example_pictures
     from app.server import metrics, runs, serving
     from model.device import DeviceError
     from model.files import WeightsError
@@ -146,17 +144,18 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
     try:
         if wanted.codec is not None:
             prefer_codec(wanted.codec)
-        lab = Lab(wanted.device)
+        lab = Lab(wanted.device, waiting=settings.limits.waiting_runs)
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))
-        visitors = Visitors()
-        demo = build_demo(lab, visitors)
+        opening = Opening(lab)
+        lessons = Lessons(lab, opening)
+        demo = build_demo(lab, opening, lessons)
         if wanted.metrics_port is not None:
             listen, _ = metrics.start(
                 wanted.metrics_port,
                 wanted.host or "127.0.0.1",
-                waiting=lambda: len(demo._queue),
+                waiting=lambda: lab.turns.waiting,
                 going=lambda: demo.duty.going,
             )
             demo.journal.listeners.append(listen)
@@ -167,20 +166,23 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
         print(f"error: {error}", file=sys.stderr)
         return 1, True
     runs.log_to_stderr()
-    pictures = [open_picture(path) for path, _ in (example_pictures()[0], example_pictures()[-1])]
-    warming = threading.Thread(target=lab.warm_up, args=(pictures,), daemon=True)
-    warming.start()
+    small = open_picture(example_pictures()[-1][0])
+
+    def prepare() -> None:
+        lab.warm_up([small])
+        lessons.begin()
+
+    warming = opening.start(afterwards=prepare)
     is_idle = serving.serve(
-        demo.queue(max_size=settings.limits.waiting_runs),
+        demo.queue(),
         demo.duty,
-        visitors.stop_all,
         settings.limits.closing_seconds,
         server_name=wanted.host,
         server_port=wanted.port,
         share=wanted.share,
         **launch_options(lambda: health_of(demo, lab)),
     )
-    return 0, is_idle and not warming.is_alive()
+    return 0, is_idle and not warming.is_alive() and not lessons.is_pending
 
 
 if __name__ == "__main__":  # python -m app.cli, where there is no app.py beside the package

@@ -12,7 +12,8 @@ from model.data import Box
 COLUMNS = 4
 """So many planes stand in a row."""
 MANY = 16
-"""Where there are more planes than these, rows are longer, and the mosaic is about a square."""
+"""Where there are more planes than these, rows are longer, the mosaic is about a square, and none is
+enlarged: together they are large enough."""
 BACKGROUND = 0.45
 LEAST_PLANE = 128
 """Planes that are less wide are enlarged, pixel by pixel, to about this width."""
@@ -30,8 +31,22 @@ def magnification(original: Tensor, adversarial: Tensor) -> int:
 
 def perturbation(original: Tensor, adversarial: Tensor) -> Image.Image:
     """The magnified difference of two pictures, shape (1,3,H,W), around mid-grey."""
-    factor = magnification(original, adversarial)
-    return to_picture((0.5 + factor * (adversarial - original)).clamp(0, 1))
+    return _around_grey(original, adversarial, magnification(original, adversarial))
+
+
+SHOWN = 0.98
+"""Share of a difference that is not clipped: a few edges are far larger than all the rest."""
+
+
+def difference(original: Tensor, rebuilt: Tensor) -> tuple[Image.Image, int]:
+    """What a codec changed of a picture, shape (1,3,H,W), around mid-grey, and how many times magnified."""
+    large = torch.quantile((rebuilt - original).abs(), SHOWN).item()
+    factor = max(1, int(0.5 / large)) if large > 0 else 1
+    return _around_grey(original, rebuilt, factor), factor
+
+
+def _around_grey(before: Tensor, after: Tensor, factor: int) -> Image.Image:
+    return to_picture((0.5 + factor * (after - before)).clamp(0, 1))
 
 
 def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
@@ -47,7 +62,7 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
         flipped = code[0] != before[0]
         for bits, colour in ((flipped & (code[0] == 1), RAISED), (flipped & (code[0] == 0), LOWERED)):
             coloured[:, bits] = torch.tensor(colour)[:, None]
-    scale = max(1, LEAST_PLANE // planes.shape[-1])
+    scale = max(1, LEAST_PLANE // planes.shape[-1]) if len(planes) <= MANY else 1
     return to_picture(_tile(coloured.repeat_interleave(scale, 2).repeat_interleave(scale, 3)))
 
 

@@ -1,5 +1,6 @@
 """A visitor's file to a tensor, and tensors back to pictures."""
 
+import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,11 @@ def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture, exactly as it is, as the address of an ``img``."""
+    return "data:image/png;base64," + base64.b64encode(encode(picture, "PNG")).decode()
 
 
 def to_picture(x: Tensor) -> Image.Image:

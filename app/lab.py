@@ -1,20 +1,24 @@
 """A run: what is asked for is resolved, the picture is attacked, rebuilt from its code, and measured."""
 
-import threading
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from app.events import Frame, Progress, streamed
 from app.images import prepare
 from app.measure import measure, predictions
+from app.run import FRAMES_SHARE, Film, Look, Setup, target_index
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
-from model import ComDefend, DefendedClassifier, load_classifier
+from app.turns import BusyError, Turns
+from app.words import busy, waiting
+from model import ComDefend, load_classifier
 from model.attacks import (
     ATTACKS,
     MAX_EPSILON,
@@ -26,8 +30,8 @@ from model.attacks import (
 )
 from model.classifiers import Classifier
 from model.defences import Codec
-from model.device import choose_device, device_name
-from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
+from model.device import choose_device, device_name, settle
+from model.zoo import CLASSIFIERS, CODECS, SMALL, classifier_for, codec_for, find_classifier
 
 
 def resolved(classifier: str, size: tuple[int, int]) -> str:
@@ -40,41 +44,26 @@ def resolved_codec(codec: str, classifier: str) -> str:
     return codec_for(classifier) if codec == AUTO else codec
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A scenario with all that its names stand for."""
-
-    scenario: Scenario
-    """As it was asked for, with the names that ``auto`` stood for."""
-    classifier: Classifier
-    defence: Codec
-    """The codec, with the planes that are kept."""
-    target: int | None
-    """The number of the class that is aimed at."""
-
-    @property
-    def is_adaptive(self) -> bool:
-        """Whether the attacker knows the codec, too."""
-        return self.scenario.threat_model == "adaptive"
-
-    @property
-    def attacked(self) -> torch.nn.Module:
-        """The system that the attacker knows, and attacks."""
-        return DefendedClassifier(self.classifier, self.defence) if self.is_adaptive else self.classifier
-
-
 class Lab:
-    """Owns the models, the device and the lock that lets one computation run at a time.
+    """Owns the models, the device and the turns by which one computation runs at a time.
 
     Args:
         device: auto, cpu, cuda, cuda:1, ...
         clock: in seconds; runs are timed by it.
+        waiting: how many may wait for their turn.
     """
 
-    def __init__(self, device: str = "auto", clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        device: str = "auto",
+        clock: Callable[[], float] = time.perf_counter,
+        waiting: float = math.inf,
+    ) -> None:
         self.device = choose_device(device)
         self._clock = clock
-        self._lock = threading.Lock()
+        gpus = [self.device] if self.device.type == "cuda" else []
+        # Attacks draw from torch's own random numbers: who goes in between must not take any away.
+        self.turns = Turns(lambda: torch.random.fork_rng(devices=gpus), waiting)
         self._classifiers: dict[str, Classifier] = {}
         self._codecs: dict[str, ComDefend] = {}
 
@@ -143,7 +132,7 @@ class Lab:
         watch = watch or Watch()
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
-        with self._turn(watch), torch.inference_mode():
+        with self._turn(watch, x), torch.inference_mode():
             return predictions(model, model(x))[0]
 
     def defend(
@@ -153,9 +142,15 @@ class Lab:
         watch = watch or Watch()
         height, width = x.shape[-2:]
         defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
-        with self._turn(watch), interruptible(defence, watch.check):
+        with self._turn(watch, x) as check, interruptible(defence, check):
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
+
+    def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
+        """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
+        watch, model = watch or Watch(), self.codec(codec)
+        with self._turn(watch, x) as check, torch.inference_mode(), interruptible(model, check):
+            return model.logits(x.to(self.device)).float().cpu()
 
     def _defence(self, codec: str, planes: int | None) -> Codec:
         model = self.codec(codec)
@@ -178,31 +173,70 @@ class Lab:
             ScenarioError: the scenario asks for another thing that does not exist.
             WeightsError: weights are missing or damaged.
         """
-        watch = watch or Watch()
-        setup = self._resolve(scenario, picture.size, watch)
-        classifier, config = setup.classifier, setup.classifier.config
-        original = prepare(picture, config.image_size, config.crop).to(self.device)
-        timings: dict[str, float] = {}
-        everything = torch.nn.ModuleList((classifier, setup.defence.codec))
-        with self._turn(watch), interruptible(everything, watch.check):
-            adversarial = self._attack(setup, original, watch, timings)
+        return self._run(picture, scenario, watch or Watch(), None)
+
+    def events(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch | None = None,
+        share: float = FRAMES_SHARE,
+    ) -> Iterator[Progress | Frame | Outcome]:
+        """The same run, told as it goes on: how far it is, frames of the attack, and at last the outcome.
+
+        Frames are made of attacks that take steps one by one, BIM and its kin; they cost at most that share
+        of the attack's time, if it is not infinite. Closing the generator stops the run.
+        """
+        watched = watch or Watch()
+
+        def work(tell: Callable[[Progress | Frame], None]) -> Outcome:
+            hearing = watched.heard_by(lambda share, what: tell(Progress(share, what)))
+            return self._run(picture, scenario, hearing, tell, share)
+
+        return streamed(work, watched.stop)
+
+    def _run(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch,
+        on_frame: Callable[[Frame], None] | None,
+        share: float = 0,
+    ) -> Outcome:
+        setup = self.resolve(scenario, picture.size, watch)
+        config = setup.classifier.config
+        x = prepare(picture, config.image_size, config.crop).to(self.device)
+        timings = dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 0.0)
+        everything = torch.nn.ModuleList((setup.classifier, setup.defence.codec))
+        with self._turn(watch, x) as check, interruptible(everything, check):
+            original = self._look(setup, x, timings)
+            film = Film(
+                setup,
+                lambda now: self._look(setup, now, {}),
+                original,
+                sum(timings.values()) / 1000,
+                on_frame,
+                share,
+                self._worked,
+            )
+            adversarial = self._attack(setup, original, film, watch, timings)
             watch.report(1, "Through the codec")
-            pictures = [original, adversarial]
-            codes, rebuilt = self._rebuild(setup.defence, pictures, timings)
-            with self._timed("classify", timings), torch.inference_mode():
-                logits = [classifier(x) for x in pictures + rebuilt]  # in VIEWS' order
-            answers = predictions(classifier, torch.cat(logits))
+            found = self._look(setup, adversarial, timings)
+            looks = (original, found)
+            logits = torch.cat([look.bare for look in looks] + [look.defended for look in looks])
+            answers = predictions(setup.classifier, logits)  # in VIEWS' order
         return measure(
             setup.scenario,
-            pictures=pictures,
-            codes=[code[:, : setup.scenario.planes] for code in codes],
-            rebuilt=rebuilt,
+            pictures=[look.picture for look in looks],
+            codes=[look.code for look in looks],
+            rebuilt=[look.rebuilt for look in looks],
             answers=answers,
             timings_ms=timings,
             device=device_name(self.device),
+            trail=film.ended(found),
         )
 
-    def _resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
+    def resolve(self, scenario: Scenario, size: tuple[int, int], watch: Watch) -> Setup:
         """Load what a scenario names, for a picture of that size; refuse what does not exist."""
         name = resolved(scenario.classifier, size)
         scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
@@ -215,23 +249,24 @@ class Lab:
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
         defence = self._defence(scenario.codec, scenario.planes)
         classifier = self.classifier(scenario.classifier, watch)
-        return Setup(scenario, classifier, defence, _target_index(scenario, classifier))
+        return Setup(scenario, classifier, defence, target_index(scenario, classifier))
 
-    def _attack(self, setup: Setup, original: Tensor, watch: Watch, timings: dict[str, float]) -> Tensor:
+    def _attack(
+        self, setup: Setup, original: Look, film: Film, watch: Watch, timings: dict[str, float]
+    ) -> Tensor:
         """The adversarial picture, (1,3,H,W)."""
-        scenario, system = setup.scenario, setup.attacked
-        with torch.inference_mode():
-            labels = system(original).argmax(1)
+        scenario = setup.scenario
+        labels = (original.defended if setup.is_adaptive else original.bare).argmax(1)
         if setup.target == labels.item():
             raise ScenarioError(
                 f"{'through the codec ' if setup.is_adaptive else ''}the picture is {scenario.target!r} "
                 f"already; choose another class to aim at"
             )
         with self._timed("attack", timings):
-            return attack(
+            found = attack(
                 scenario.attack,
-                system,
-                original.clone(),
+                setup.attacked,
+                original.picture.clone(),
                 labels.clone(),
                 epsilon=scenario.epsilon,
                 steps=scenario.steps,
@@ -240,53 +275,62 @@ class Lab:
                 on_progress=lambda share: watch.report(
                     share, f"{scenario.attack} at work ({scenario.threat_model})"
                 ),
+                on_step=film.on_step,
             )
+        timings["attack"] = round(timings["attack"] - 1000 * film.spent, 2)
+        return found
 
-    def _rebuild(
-        self, defence: Codec, pictures: list[Tensor], timings: dict[str, float]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Codes, (1,K,h,w), and reconstructions, (1,3,H,W), of pictures of one size.
+    def _look(self, setup: Setup, x: Tensor, timings: dict[str, float]) -> Look:
+        """What both systems make of a picture, (1,3,H,W).
 
         One picture at a time: in a batch the last digits differ, and with them, now and then, a bit of the
         code. So anyone who repeats this on the downloaded PNG gets the same.
         """
-        codec, size = defence.codec, (pictures[0].shape[-2], pictures[0].shape[-1])
-        with self._timed("compress", timings):
-            codes = [codec.compress(x, defence.planes) for x in pictures]
-        with self._timed("reconstruct", timings):
-            return codes, [codec.reconstruct(code, size) for code in codes]
+        codec, planes = setup.defence.codec, setup.defence.planes
+        with torch.no_grad():
+            with self._timed("compress", timings):
+                code = codec.compress(x, planes)
+            with self._timed("reconstruct", timings):
+                rebuilt = codec.reconstruct(code, (x.shape[-2], x.shape[-1]))
+            with self._timed("classify", timings):
+                bare, defended = setup.classifier(x), setup.classifier(rebuilt)
+        return Look(x, code[:, :planes], rebuilt, bare, defended)
 
     @contextmanager
-    def _turn(self, watch: Watch) -> Iterator[None]:
-        """The lock, for which a run waits only until it is told to stop."""
-        while not self._lock.acquire(timeout=0.1):
+    def _turn(self, watch: Watch, x: Tensor) -> Iterator[Callable[[], None]]:
+        """A turn for work on pictures (B,C,H,W): what is to be called as often as possible in it."""
+
+        def told(ahead: int, seconds: float) -> None:
+            watch.report(0, waiting(ahead, seconds))
+
+        def check() -> None:
             watch.check()
+            self.turns.give_way(watch.check)
+
+        lane = "small" if x[:, 0].numel() <= SMALL**2 else "large"
+        asked, away = self._clock(), self.turns.away
         try:
-            yield
-        finally:
-            self._lock.release()
+            with self.turns.turn(watch.check, lane, told):
+                waited = self._clock() - asked
+                try:
+                    yield check
+                finally:
+                    watch.waits.append(waited + self.turns.away - away)
+        except BusyError as error:
+            raise ScenarioError(busy(error.count, error.seconds)) from None
+
+    def _worked(self) -> float:
+        """The clock, without the time in which this thread let others go first."""
+        return self._clock() - self.turns.away
 
     @contextmanager
     def _timed(self, name: str, timings: dict[str, float]) -> Iterator[None]:
-        """Milliseconds of a block into ``timings``, the GPU's pending work included."""
+        """Add the milliseconds of a block to ``timings``, the GPU's pending work included."""
 
         def now() -> float:
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            return self._clock()
+            settle(self.device)
+            return self._worked()
 
         start = now()
         yield
-        timings[name] = round((now() - start) * 1000, 2)
-
-
-def _target_index(scenario: Scenario, classifier: Classifier) -> int | None:
-    if scenario.target is None:
-        return None
-    if scenario.target not in classifier.classes:
-        raise ScenarioError(
-            f"{scenario.classifier} knows no class {scenario.target!r} to aim at; "
-            f"it knows {', '.join(classifier.classes[:10])}"
-            f"{', ...' if len(classifier.classes) > 10 else ''}"
-        )
-    return classifier.classes.index(scenario.target)
+        timings[name] = round(timings.get(name, 0.0) + (now() - start) * 1000, 2)

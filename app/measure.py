@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from app.images import encode, to_picture
-from app.scenario import VIEWS, Outcome, Prediction, Scenario, View
+from app.scenario import VIEWS, Outcome, Prediction, Reading, Scenario, Step, View
 from model.classifiers import Classifier
 from model.metrics import psnr, ssim
 from model.ops import pack_code
@@ -18,6 +18,7 @@ def measure(
     answers: list[Prediction],
     timings_ms: dict[str, float],
     device: str,
+    trail: tuple[Step, ...] = (),
 ) -> Outcome:
     """The outcome of a run.
 
@@ -29,6 +30,7 @@ def measure(
         answers: the classifier's, in the order of ``VIEWS``.
         timings_ms: how long each part of the run took.
         device: where it was computed.
+        trail: what both systems said on the way.
     """
     original, adversarial, clean, defended, code, attacked_code = (
         tensor.cpu() for tensor in (*pictures, *rebuilt, *codes)
@@ -61,6 +63,7 @@ def measure(
         },
         timings_ms=timings_ms,
         device=device,
+        trail=trail,
     )
 
 
@@ -85,6 +88,16 @@ def predictions(classifier: Classifier, logits: Tensor) -> list[Prediction]:
         top = [(classifier.classes[i], round(p, 5)) for p, i in zip(row, which, strict=True)]
         answers.append(Prediction(label=top[0][0], confidence=top[0][1], top=top))
     return answers
+
+
+def readings(classifier: Classifier, logits: Tensor, label: int) -> list[Reading]:
+    """What logits, (B,classes), say of each picture, and how sure they are of a class."""
+    answers = predictions(classifier, logits)
+    shares = logits.float().softmax(1)[:, label].tolist()
+    return [
+        Reading(answer.label, answer.confidence, round(share, 5))
+        for answer, share in zip(answers, shares, strict=True)
+    ]
 
 
 def packed(code: Tensor, picture: Tensor) -> bytes:

@@ -1,11 +1,12 @@
 """What is asked of a run, what it finds, and how it is watched meanwhile."""
 
+import copy
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from model.zoo import SMALL
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")
 
+BOTH = "both"
+"""In the place of a threat model, on the page: one run for each, next to each other."""
 AUTO = "auto"
 """In the place of a classifier's or a codec's name: the one that suits the picture's size."""
 
@@ -43,10 +46,21 @@ class Watch:
         self._limit_s = limit_s
         self._clock = clock
         self._end = clock() + limit_s
+        self.waits: list[float] = []
+        """For how many seconds the run waited for its turn, each time that it did."""
+        self.overtaken = False
+        """Whether it was stopped because the same visitor asks for another run."""
 
-    def stop(self) -> None:
+    def stop(self, overtaken: bool = False) -> None:
         """End the run at its next layer."""
+        self.overtaken = overtaken
         self._stop.set()
+
+    def heard_by(self, on_progress: Callable[[float, str], None]) -> "Watch":
+        """The same watch, stopped with this one and at the same time, which tells somebody else."""
+        other = copy.copy(self)
+        other._on_progress = on_progress
+        return other
 
     def check(self) -> None:
         """Raise ``AttackCancelled`` if the run is to stop, ``ScenarioError`` if it takes too long."""
@@ -131,6 +145,18 @@ def whole(value: Any, name: str) -> int:
     return int(value)
 
 
+def kept_planes(percent: Any, total: int) -> int | None:
+    """How many planes a share of a code's ``total`` ones is, at least one; None for all.
+
+    Raises:
+        ScenarioError: the share is not above 0 and at most 100 %.
+    """
+    share = number(percent, "The share of planes kept")
+    if not 0 < share <= 100:  # also refuses NaN
+        raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
+    return None if share == 100 else max(1, round(total * share / 100))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a classifier says of one picture."""
@@ -139,6 +165,24 @@ class Prediction:
     confidence: float
     top: list[tuple[str, float]]
     """The five most probable classes with their probabilities."""
+
+
+class Reading(NamedTuple):
+    """What one system says at one moment of an attack."""
+
+    label: str
+    confidence: float
+    """In that label."""
+    original: float
+    """In the label that the bare classifier gave the original."""
+
+
+class Step(NamedTuple):
+    """What both systems say after so many steps of an attack."""
+
+    step: int
+    bare: Reading
+    defended: Reading
 
 
 @dataclass(frozen=True)
@@ -159,6 +203,8 @@ class Outcome:
     """How many bytes the adversarial picture takes: as a packed code, as PNG, as JPEG of quality 75."""
     timings_ms: dict[str, float]
     device: str
+    trail: tuple[Step, ...] = ()
+    """From the original to the adversarial picture, with the steps between that somebody wanted to see."""
 
     @property
     def is_small(self) -> bool:
@@ -176,3 +222,12 @@ class Outcome:
             "timings_ms": self.timings_ms,
             "device": self.device,
         }
+
+
+def in_detail(outcomes: Sequence[Outcome] | None, threat_model: str | None) -> Outcome | None:
+    """The run that is shown in detail: the only one, or of two attackers' this one's; None: there is none."""
+    outcomes = outcomes or ()
+    for outcome in outcomes:
+        if len(outcomes) == 1 or outcome.scenario.threat_model == threat_model:
+            return outcome
+    return None

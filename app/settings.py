@@ -23,7 +23,8 @@ class Limits:
     """
 
     run_seconds: float = limit(300, "a run that takes longer is ended: others wait", 1, 86400)
-    waiting_runs: int = limit(32, "runs that wait for their turn; more are refused", 1, 10_000)
+    question_seconds: float = limit(1800, 'the same of what is asked under "Ask more of it"', 1, 86400)
+    waiting_runs: int = limit(64, "runs that wait for their turn; more are refused", 1, 10_000)
     file_megabytes: int = limit(20, "an uploaded file, or one in base64", 1, 1000)
     call_kilobytes: int = limit(1024, "a call's body, besides the file in it", 16, 100_000)
     kept_seconds: int = limit(3600, "how long files of uploads and results are kept", 60, 10**7)

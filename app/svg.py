@@ -3,6 +3,7 @@
 import hashlib
 import html
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -114,30 +115,58 @@ def _code(config: CodecConfig) -> str:
     )
 
 
+def histogram(shares: Sequence[float], alt: str) -> str:
+    """Shares of numbers from 0 to 1 in bins of one width, as bars in ``currentColor``."""
+    width, height, foot = 160, 80, 16
+    step, tallest = width / len(shares), max(shares)
+    bars = "".join(
+        f'<rect x="{i * step + 0.5:.1f}" y="{height * (1 - share / tallest):.1f}" width="{step - 1:.1f}" '
+        f'height="{height * share / tallest:.1f}" fill="currentColor" fill-opacity="0.6" stroke="none"/>'
+        for i, share in enumerate(shares)
+    )
+    return (
+        f'<svg class="histogram" viewBox="0 0 {width} {height + foot}" role="img" '
+        f'aria-label="{html.escape(alt)}" stroke="currentColor" xmlns="http://www.w3.org/2000/svg">{bars}'
+        f'<path d="M0 {height}h{width}"/>'
+        + _text(5, height + foot - 2, "0", 13)
+        + _text(width - 5, height + foot - 2, "1", 13)
+        + "</svg>"
+    )
+
+
 def training(folder: Path) -> str:
     """The training curve of a model in a folder; empty where the model was scored only once."""
     path = folder / curve.FILE
     if not path.is_file():
         return ""
-    return _inline(path, curve.summary(read_json(folder / "history.json")))
+    return _inline(path, curve.summary(read_json(folder / "history.json")), {})
 
 
-def of_report(folder: Path) -> str:
-    """The drawings of a published report, those that there are."""
+def of_report(folder: Path, names: Mapping[str, str] | None = None) -> str:
+    """The drawings of a published report besides its chart, those that there are.
+
+    Args:
+        folder: the report's.
+        names: what defences are called on the page, where that is not the name they have in the drawings.
+    """
     drawn = [(folder / f"{name}.svg", alt) for name, alt in DRAWINGS.items()]
-    shown = "".join(_inline(path, alt) for path, alt in drawn if path.is_file())
+    shown = "".join(_inline(path, alt, names or {}) for path, alt in drawn if path.is_file())
     return f'<div class="curves">{shown}</div>'
 
 
-def _inline(path: Path, alt: str) -> str:
+def _inline(path: Path, alt: str, names: Mapping[str, str]) -> str:
     """An SVG file of matplotlib's as a part of the page.
 
-    Its black and its white become the page's colours by the rules for ``.curve`` in ``views.css``.
+    Its black and its white become the page's colours by the rules for ``.curve`` in ``views.css``. A text
+    that begins with one of ``names`` gets the other name in its place.
     """
     data = path.read_bytes()
     drawing = ElementTree.fromstring(data)  # noqa: S314 - our own file
     own = f"c{hashlib.sha256(data).hexdigest()[:8]}-"
     for element in list(drawing.iter()):
+        for name in sorted(names, key=len, reverse=True):
+            if element.text is not None and element.text.startswith(name):
+                element.text = element.text.replace(name, names[name], 1)
         for child in element.findall(f"{{{SVG}}}style") + element.findall(f"{{{SVG}}}metadata"):
             element.remove(child)  # in a page, a style sheet would be the whole page's
         for name, value in element.items():  # and so would ids

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.scenario import Reading, Step
 from model.config import ClassifierConfig
 from model.evaluate.cells import find_cell, is_cascade
 
@@ -19,7 +20,7 @@ def strength(scenario: dict[str, Any]) -> str:
 
 def verdict(result: dict[str, Any]) -> str:
     """Two sentences: what the attack did to the system that it attacked, and what ComDefend did."""
-    return f"{_attack_sentence(result)} {_defence_sentence(result)}"
+    return f"{attack_sentence(result)} {_defence_sentence(result)}"
 
 
 def comparison(results: list[dict[str, Any]]) -> str:
@@ -32,7 +33,57 @@ def comparison(results: list[dict[str, Any]]) -> str:
     )
 
 
-def _attack_sentence(result: dict[str, Any]) -> str:
+def frame(scenario: dict[str, Any], step: int, steps: int, bare: str, defended: str) -> str:
+    """Where an attack is that goes on, and what both systems say there."""
+    return (
+        f"{scenario['attack']} ({scenario['threat_model']}), step {step} of {steps}: “{bare}” without "
+        f"ComDefend, “{defended}” through it."
+    )
+
+
+def progress(what: str, share: float) -> str:
+    """How far something is, in [0,1]."""
+    return f"{what}: {share:.0%}." if share else f"{what} …"
+
+
+def waiting(ahead: int, seconds: float) -> str:
+    """For whom others are before, and how long that takes, about."""
+    others = f"{ahead} {'run is' if ahead == 1 else 'runs are'} before yours" if ahead else "yours is next"
+    return f"Waiting: {others}{_about(', about {} to go', seconds)}"
+
+
+def busy(count: int, seconds: float) -> str:
+    """Why a run is refused, and when to come back."""
+    wait = "1 run waits" if count == 1 else f"{count} runs wait"
+    return f"The machine is busy: {wait} already{_about('; try again in {}', seconds)}"
+
+
+def _about(sentence: str, seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return sentence.format(f"{whole} s" if whole < 90 else f"{round(whole / 60)} minutes") if seconds else ""
+
+
+def trail(steps: tuple[Step, ...], label: str) -> str:
+    """What a chart of the confidence in a label shows, for those who do not see it."""
+    first, last = steps[0], steps[-1]
+
+    def led(before: Reading, after: Reading) -> str:
+        return f"from {before.original:.0%} to {after.original:.0%}, where it says “{after.label}”"
+
+    return (
+        f"Confidence in “{label}” over {last.step} {'steps' if last.step != 1 else 'step'}. "
+        f"Without ComDefend {led(first.bare, last.bare)}. "
+        f"Through ComDefend {led(first.defended, last.defended)}."
+    )
+
+
+def difference(factor: int) -> str:
+    """What is shown of the difference of reconstruction and original."""
+    return f"Reconstruction minus original, {factor} times magnified; grey is no difference."
+
+
+def attack_sentence(result: dict[str, Any]) -> str:
+    """What the attack did to the system that it attacked."""
     scenario, said = result["scenario"], _labels(result)
     adaptive = scenario["threat_model"] == "adaptive"
     system = "the classifier behind ComDefend" if adaptive else "the classifier"

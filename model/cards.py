@@ -190,8 +190,9 @@ tags:
 
 
 def page_text(config: Config, record: dict[str, Any]) -> str:
-    """What a page of something else says of a model: its card, without what is for a page of its own."""
-    return f"{_description(_facts(config, record), record)}\n\n**Training**\n\n{_training(record)}"
+    """What a page of something else says of a model: its card, but for how to train it anew."""
+    description = _description(_facts(config, record), record)
+    return f"{description}\n\n**Training**\n\n{_length(record)}\n\n{_chosen(record)}"
 
 
 def _description(facts: Facts, record: dict[str, Any]) -> str:
@@ -208,22 +209,27 @@ def _description(facts: Facts, record: dict[str, Any]) -> str:
 
 def _training(record: dict[str, Any]) -> str:
     """How a model came to be."""
-    recipe = record["recipe"]
-    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
-    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
     earlier = "".join(
         f"\n- Before that: {run['steps']:,} steps in {run['minutes']:g} minutes; settings: {_settings(run)}; "
         f"`{run['command']}`"
         for run in _runs_before(record)
     )
-    return f"""- Data: {recipe["data"]}
-- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
-- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
-- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}
+    return f"""{_length(record)}
 - Settings: {_settings(record)}
 - Command: `{record["command"]}`{earlier}
 
 {_chosen(record)}"""
+
+
+def _length(record: dict[str, Any]) -> str:
+    """On what a model was trained, and for how long."""
+    recipe = record["recipe"]
+    shared = f", {record['processes']} processes" if record.get("processes", 1) > 1 else ""
+    epochs = recipe["epochs"] or record["epochs"][-1]["epoch"]
+    return f"""- Data: {recipe["data"]}
+- Length: {record["steps"]:,} steps of {recipe["batch_size"]} ({epochs:g} epochs)
+- Time: {record["minutes"]:g} minutes on: {record["device"]}{shared}
+- Learning rate {recipe["learning_rate"]:g}, seed {recipe["seed"]}, precision {recipe["precision"]}"""
 
 
 def _settings(record: dict[str, Any]) -> str:

@@ -96,6 +96,12 @@ def on_gpu(model: nn.Module) -> bool:
     return all(parameter.is_cuda for parameter in model.parameters())
 
 
+def settle(device: torch.device) -> None:
+    """Wait for a GPU's pending work, so that a clock can be read; elsewhere there is none."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

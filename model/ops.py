@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from collections.abc import Collection
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -122,6 +123,31 @@ def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:
     index = torch.arange(total, device=code.device)
     kept = index < torch.as_tensor(planes, device=code.device).view(-1, 1)  # (1 or B,K)
     return code * kept[:, :, None, None].to(code.dtype)
+
+
+def without_planes(code: Tensor, off: Collection[int]) -> Tensor:
+    """The code with some of its planes switched off, which is to say zero, as :func:`keep_planes` has it.
+
+    A code of which a plane is off is a binary code still, and such as RecCNN met in training where the codec
+    was trained to have its last planes cut away. A codec of the light shape centres its codes before RecCNN:
+    there a plane that is off is one that is -1/2 everywhere, not one that says nothing.
+
+    Args:
+        code: shape (B,K,H,W).
+        off: numbers of planes, from 0 to K - 1.
+
+    Returns:
+        Shape (B,K,H,W), dtype of ``code``.
+
+    Raises:
+        CodeError: there is no such plane.
+    """
+    total = code.shape[1]
+    if missing := sorted(number for number in off if not 0 <= number < total):
+        raise CodeError(f"planes are numbered from 0 to {total - 1}, got {missing}")
+    code = code.clone()
+    code[:, sorted(off)] = 0
+    return code
 
 
 def pack_code(code: Tensor, size: tuple[int, int] | None = None) -> bytes:

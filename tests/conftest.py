@@ -2,10 +2,13 @@
 
 import importlib.util
 import itertools
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ import torch
 from PIL import Image
 
 from app.benchmark import served
+from app.lab import Lab
+from app.scenario import Outcome, Scenario
 from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
@@ -23,12 +28,21 @@ from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, Planes
 from model.evaluate.systems import System, ready
 from model.networks import ARCHITECTURES
 from model.recipes import AnswersTask, PhotoTask, SmallTask
+from model.zoo import CODECS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
 TINY_LIGHT = CodecConfig.light(downscale=4, planes=8, width=16, com_blocks=1, rec_blocks=1)
+ASKED = Scenario(classifier="cifar10", attack="BIM", steps=3)
 CLASSES = ("circle", "cross", "square", "star")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 MARGINS = (1.5, 4.5, 6.5, 9.5, 12.5, 20.5, 9.5, 20.5)
 """How far, in 1/255, an attacker must move all pixels of each coloured picture to change its colour."""
 
@@ -51,6 +65,27 @@ def ticking(seconds: float) -> Callable[[], float]:
 def left_out(model: torch.nn.Module) -> list[str]:
     """The parameters that a loss has not reached: without a gradient, or with one that is zero everywhere."""
     return [name for name, it in model.named_parameters() if it.grad is None or not it.grad.any()]
+
+
+@pytest.fixture
+def lab(classifier: Classifier, codec: ComDefend) -> Lab:
+    """One whose models are tiny."""
+    lab = Lab("cpu")
+    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
+    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
+    return lab
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """16x16 pixels of noise."""
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def outcome(lab: Lab, picture: Image.Image) -> Outcome:
+    """A run of ``ASKED`` at 8/255."""
+    return lab.run(picture, replace(ASKED, epsilon=8))
 
 
 @pytest.fixture
@@ -220,6 +255,22 @@ def server() -> Iterator[str]:
     """The address of a started ``python app.py`` with the repository's weights."""
     with served("cpu") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Chromium, where there is one; in CI there has to be."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing")
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ def test_events_call_only_what_the_script_has(config):
     called = {
         name for event in config["dependencies"] for name in re.findall(r"lab\.(\w+)", event["js"] or "")
     }
-    has = re.findall(r"^  (\w+)\(", SCRIPT.read_text(), re.MULTILINE)
-    assert called == set(has) == {"prepare", "showStatus", "focus"}
+    has = re.findall(r"^  (?:async )?(\w+)\(", SCRIPT.read_text(), re.MULTILINE)
+    called |= set(re.findall(r"lab\.(\w+)", SCRIPT.read_text()))
+    assert called == set(has) == {"prepare", "tidy", "followFocus", "copyLink", "here", "save", "focus"}
 
 
 def test_the_script_and_the_style_sheets_are_given_to_the_page():

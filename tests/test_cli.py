@@ -50,7 +50,9 @@ def test_the_help_has_the_settings_of_each_recipe_with_its_own_choice(capsys):
     assert "settings of --train purify: --weakest NUMBER" in shown
     purify, photo = (shown.split(f"settings of --train {name}:")[1] for name in ("purify", "photo"))
     assert "--guide NUMBER weight of the mean of their divergences (default: 0.2)" in purify
-    assert "--guides NAME,NAME the classifiers that guide (names or folders) (default: imagenet," in photo
+    assert (
+        "--guides NAME,NAME the classifiers that guide (names or folders) (default: imagenet-lite1," in photo
+    )
     assert "--held-out NUMBER" in shown.split("settings of --train robust:")[1]
 
 

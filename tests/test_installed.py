@@ -14,15 +14,15 @@ import httpx
 import pytest
 
 from app.benchmark import served
+from app.opening import example_pictures
 from app.page.build import SCRIPT, STYLES
-from app.page.layout import example_pictures
 from app.places import PUBLISHED
 from model.evaluate import published
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 PACKAGES = ("app", "model", "weights")
-LEFT_OUT = {"app/screenshot.jpg", "app/page/components.pyi"}
+LEFT_OUT = {"app/screenshot.jpg", "app/screenshot-phone.jpg", "app/page/components.pyi"}
 """Pictures of the README, and the stub that Gradio writes."""
 
 
@@ -144,8 +144,10 @@ def test_the_command_serves_the_page(python, tmp_path, monkeypatch):
         assert all(path.read_text() in config["css"] for path in STYLES)
         page = {it["props"].get("elem_id"): it["props"].get("value") for it in config["components"]}
         assert len(page["examples"]) == len(example_pictures())
-        said = str([it["props"].get("value") for it in config["components"]])
-        assert all(f"`{name}`" in said for name in published(PUBLISHED.reports))
+        offered = [
+            it["props"]["choices"] for it in config["components"] if it["props"].get("elem_id") == "report-of"
+        ]
+        assert [[name for _, name in choices] for choices in offered] == [list(published(PUBLISHED.reports))]
         examples = installed / "app" / "examples"
         picture = http.get(f"/gradio_api/file={examples / 'ship.png'}")
         assert picture.content == (examples / "ship.png").read_bytes()

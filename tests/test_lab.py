@@ -1,36 +1,25 @@
 import itertools
 import json
+import math
+import threading
 import urllib.error
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from app.events import Frame, Progress
 from app.images import encode, open_picture, to_picture
 from app.lab import Lab, resolved_codec
 from app.measure import packed
+from app.run import Pace
 from app.scenario import AUTO, VIEWS, Scenario, ScenarioError, Watch
 from model import ComDefend, DefendedClassifier, pretrained
-from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, interruptible
+from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, attack, interruptible
 from model.files import WeightsError
 from model.ops import pack_code, unpack
 from model.zoo import CLASSIFIERS, CODECS
 from tests.conftest import TINY_LIGHT
-
-
-@pytest.fixture
-def lab(classifier, codec) -> Lab:
-    lab = Lab("cpu")
-    lab._classifiers["cifar10"] = classifier.requires_grad_(False)
-    lab._codecs |= dict.fromkeys(CODECS, codec.requires_grad_(False))
-    return lab
-
-
-@pytest.fixture
-def picture() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
 def scenario(name: str, **more) -> Scenario:
@@ -209,6 +198,81 @@ def test_stopping_ends_a_run_at_once_and_leaves_the_lab_usable(lab, picture, thr
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 
 
+def test_a_run_told_as_it_goes_on_is_the_same_run(lab, picture, classifier, codec):
+    """Each frame is the attack's own picture at that step, and both systems' answers for it."""
+    clock = itertools.count(step=10)
+    lab._clock = lambda: next(clock)
+    wanted = scenario("PGD", threat_model="adaptive")
+    *told, outcome = lab.events(picture, wanted, share=1)
+    assert torch.equal(outcome.adversarial, lab.run(picture, wanted).adversarial)
+    assert {type(event) for event in told} <= {Progress, Frame}
+    assert {event.what for event in told if isinstance(event, Progress)} <= {
+        "PGD at work (adaptive)", "Through the codec"
+    }  # fmt: skip
+    label = outcome.predictions["original"].label
+    assert [step.step for step in outcome.trail][:1] == [0]
+    assert outcome.trail[-1].step == 20
+    assert 2 < len(outcome.trail) < 20  # some, and no more than there was time for
+    first, last = outcome.trail[0], outcome.trail[-1]
+    for view, reading in zip(VIEWS, (first.bare, last.bare, first.defended, last.defended), strict=True):
+        answer = outcome.predictions[view]
+        assert (reading.label, reading.confidence) == (answer.label, answer.confidence)
+    seen: list[torch.Tensor] = []
+    system, x = DefendedClassifier(classifier, codec), outcome.original
+    attack(
+        "PGD", system, x, system(x).argmax(1), epsilon=8, steps=20,
+        on_step=lambda step, now: seen.append(now),
+    )  # fmt: skip
+    for frame in (event for event in told if isinstance(event, Frame)):
+        assert torch.equal(frame.adversarial, seen[frame.step - 1])
+        assert torch.equal(frame.code_adversarial, codec.compress(frame.adversarial))
+        step = frame.trail[-1]
+        assert (step.step, frame.steps) == (frame.step, 20)
+        share = classifier(codec(frame.adversarial)).softmax(1)[0, classifier.classes.index(label)].item()
+        assert step.defended.original == pytest.approx(share, abs=1e-4)
+
+
+def test_nobody_watching_costs_nothing(lab, picture, classifier):
+    """A run without a listener looks at two pictures, and at none of those between."""
+    passes = []
+    classifier.register_forward_pre_hook(lambda *_: passes.append(1))
+    outcome = lab.run(picture, scenario("BIM"))
+    assert len(passes) == 20 + 2 * 2
+    assert [step.step for step in outcome.trail] == [0, 20]
+
+
+def test_frames_cost_a_share_of_the_attack():
+    now = 0.0
+    pace = Pace(cost=0.5, share=0.1, clock=lambda: now)
+    shown = 0
+    for _ in range(1000):  # each step of the attack takes 0.1 s, each frame 0.5 s
+        now += 0.1
+        if pace.due():
+            shown += 1
+            now += 0.5
+            pace.shown(since=now - 0.5)
+    assert 19 <= shown <= 20  # of 100 s, 10 s
+    assert pace.spent == pytest.approx(0.5 * shown)
+    cheap = Pace(cost=0.0, share=0.1, clock=lambda: now)
+    assert not cheap.due()  # however cheap, nobody sees two in a moment
+    assert Pace(cost=9, share=math.inf, clock=lambda: now).due()
+
+
+def test_who_stops_listening_stops_the_run(lab, picture):
+    watch = Watch()
+    events = lab.events(picture, scenario("PGD"), watch)
+    next(events)
+    events.close()
+    with pytest.raises(AttackCancelled):
+        watch.check()
+    assert lab.run(picture, scenario("FGSM")).device == "cpu"  # the lab is free again
+
+
+def test_what_goes_wrong_is_raised_where_it_is_heard(lab, picture):
+    with pytest.raises(AttackError, match="unknown attack 'magic'"):
+        list(lab.events(picture, Scenario(classifier="cifar10", attack="magic")))
+
+
 def test_a_run_that_takes_too_long_is_ended(lab, picture):
     ticks = itertools.count()
     with pytest.raises(ScenarioError, match=r"more than 7 s .* fewer steps"):
@@ -216,12 +280,12 @@ def test_a_run_that_takes_too_long_is_ended(lab, picture):
     assert next(ticks) == 9  # looked at the clock at the start, and each second until it was too late
 
 
-def test_each_part_of_a_run_is_timed_once(classifier, codec, picture):
+def test_each_part_of_a_run_is_timed(classifier, codec, picture):
     ticks = itertools.count(step=0.25)
     lab = Lab("cpu", clock=lambda: next(ticks))
     lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10-purify"] = classifier, codec
     timings = lab.run(picture, scenario("FGSM")).timings_ms
-    assert timings == dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 250)
+    assert timings == {"attack": 250, "compress": 500, "reconstruct": 500, "classify": 500}  # of two pictures
 
 
 @pytest.mark.parametrize("threat_model", THREAT_MODELS)
@@ -236,7 +300,7 @@ def test_a_target_that_the_picture_is_already_is_refused(lab, picture, classifie
 def test_a_run_that_waits_for_its_turn_can_be_stopped(lab, picture):
     watch = Watch()
     watch.stop()
-    with lab._lock, pytest.raises(AttackCancelled):
+    with lab.turns.turn(), pytest.raises(AttackCancelled):
         lab.run(picture, scenario("PGD"), watch)
     assert lab.run(picture, scenario("PGD")).device == "cpu"
 
@@ -304,7 +368,7 @@ def test_a_photograph_of_a_thousand_classes(photograph, name):
     epsilon = None if name == "DeepFool" else 4
     outcome = lab.run(open_picture(photograph), Scenario(attack=name, steps=steps, epsilon=epsilon))
     assert outcome.original.shape == (1, 3, 224, 224)
-    assert outcome.code_original.shape == (1, 192, 56, 56)
+    assert outcome.code_original.shape == (1, 64, 56, 56)
     assert outcome.scenario.classifier == "imagenet"
     assert outcome.predictions["original"].label == "espresso"
     if name == "FGSM":
@@ -329,3 +393,67 @@ def test_scenarios_lists_what_run_accepts(lab):
     assert len(choices["classifiers"]["imagenet-resnet50"]) == 1000  # known without a download
     with pytest.raises(AttackError, match="from 1 to 64"):
         ATTACKS["FGSM"].check(choices["attacks"]["FGSM"]["epsilon"]["max"] + 1, None, None)
+
+
+@pytest.mark.parametrize("name", ["PGD", "Square", "APGD"])
+def test_who_goes_in_between_changes_nothing(lab, picture, monkeypatch, name):
+    """Others use the same models and torch's random numbers while a run lets them go first."""
+    monkeypatch.setattr("app.turns.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("app.lab.SMALL", 8)  # so that this run is of the lane of photographs
+    wanted = lab.run(picture, scenario(name, seed=3))
+    done, between = threading.Event(), []
+
+    def others() -> None:
+        while not done.is_set():
+            with lab.turns.turn(lane="small"):
+                between.append(lab.classifier("cifar10")(torch.rand(1, 3, 16, 16)))
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        before, found = len(between), lab.run(picture, scenario(name, seed=3), watch := Watch())
+    finally:
+        done.set()
+        thread.join(10)
+    assert len(between) > before + 20
+    assert torch.equal(found.adversarial, wanted.adversarial)
+    assert sum(watch.waits) > 0
+
+
+def test_who_goes_in_between_is_not_asked_to_stop(classifier):
+    """The layers of one model ask the run that they belong to, not whoever uses them meanwhile."""
+
+    def check() -> None:
+        raise AttackCancelled
+
+    answered = []
+    x = torch.rand(1, 3, 16, 16)
+    with interruptible(classifier, check):
+        thread = threading.Thread(target=lambda: answered.append(classifier(x)))
+        thread.start()
+        thread.join(10)
+    assert len(answered) == 1
+
+
+def test_who_waits_reads_his_place_and_who_finds_no_place_reads_when_to_come_back(picture):
+    lab, told = Lab("cpu", waiting=1), []
+    stop = Watch()
+
+    def hear(share: float, what: str) -> None:
+        told.append(what)
+
+    def wait() -> None:
+        with pytest.raises(AttackCancelled):
+            lab.classify(picture, "cifar10", stop.heard_by(hear))
+
+    with lab.turns.turn(lane="small"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while not told:
+            pass
+        assert told[0].startswith("Waiting: 1 run is before yours")
+        with pytest.raises(ScenarioError, match="The machine is busy: 1 run waits already"):
+            lab.classify(picture, "cifar10")
+        stop.stop()
+        thread.join(10)
+    assert lab.turns.idle

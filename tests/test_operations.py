@@ -18,7 +18,7 @@ import pytest
 from app.server import leftovers, metrics, routes
 from app.server.duty import STEP_SECONDS, Duty
 from app.server.gate import FAILED, NOT_HERE, TOO_LARGE, UNREADABLE, Gate
-from app.server.runs import Journal
+from app.server.runs import ARRIVED, BEGAN, WAITED, Journal
 from app.settings import Limits, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,22 +207,24 @@ def test_a_run_is_one_line_of_json_without_a_picture_or_an_address(caplog):
     caplog.set_level(logging.INFO, "app.runs")
     now = 100.0
     journal = Journal(clock=lambda: now)
-    found = Found()
+    found, scope = Found(), {ARRIVED: 100.5, BEGAN: 101.0, WAITED: 0.25}
     now = 102.0
     for _ in range(2):  # a page that is told of it twice is one run
-        journal.tell("attack", ("status", [found], "<img src='data:image/png;base64,x'>"), 101.0, 100.5)
+        journal.tell("attack", ("status", [found], "<img src='data:image/png;base64,x'>"), 101.5, scope)
     (line,) = caplog.messages
     assert json.loads(line) == {
         "event": "run", "endpoint": "attack", "scenario": found.summary()["scenario"],
         "verdict": {"defence_held": False}, "timings_ms": {"attack": 12.5}, "device": "cpu",
-        "queue_s": 0.5, "seconds": 1.0,
+        "queue_s": 0.75, "seconds": 0.75,
     }  # fmt: skip
     caplog.clear()
-    journal.tell("run", ("picture", "code.npz", found.summary()), 101.0, None)
+    journal.tell("run", ("picture", "code.npz", found.summary()), 101.0, {})
     assert json.loads(caplog.messages[0])["queue_s"] is None
     caplog.clear()
-    journal.tell("classify", ({"label": "cat"},), 101.0, None)
-    journal.tell("inspect", None, 101.0, None)
+    journal.tell("classify", ({"label": "cat"},), 101.0, {})
+    journal.tell("inspect", None, 101.0, {})
+    assert caplog.messages == []
+    Journal(untold=["open"]).tell("open", [Found()], 101.0, {})
     assert caplog.messages == []
     journal.ended("run", "refused")
     assert json.loads(caplog.messages[0]) == {"event": "refused", "endpoint": "run"}
@@ -234,7 +236,7 @@ def test_prometheus_is_told_of_runs():
 
     listen, port = metrics.start(0, "127.0.0.1", waiting=lambda: 3, going=lambda: 1)
     journal = Journal(listeners=[listen])
-    journal.tell("run", (Found(),), time.monotonic() - 2, time.monotonic() - 3)
+    journal.tell("run", (Found(),), time.monotonic() - 2, {ARRIVED: time.monotonic() - 3})
     journal.ended("run", "refused")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         told = answer.read().decode()

@@ -117,3 +117,16 @@ def test_unpacking_refuses_damage():
     np.savez(buffer, bits=np.zeros(3, np.uint8), shape=np.array([12, 8, 8]))
     with pytest.raises(ops.CodeError, match="cannot have 3"):
         ops.unpack_code(buffer.getvalue())
+
+
+def test_planes_that_are_off_are_zero_and_the_others_as_they_were():
+    code = torch.ones(2, 5, 3, 3, dtype=torch.uint8)
+    found = ops.without_planes(code, [3, 0])
+    assert found.sum((0, 2, 3)).tolist() == [0, 18, 18, 0, 18]
+    assert found.dtype == code.dtype
+    assert code.all()  # the one that was given is left alone
+    assert torch.equal(ops.without_planes(code, [3, 4]), ops.keep_planes(code, 3))
+    assert torch.equal(ops.without_planes(code, []), code)
+    for wrong in ([5], [-1], [0, 99]):
+        with pytest.raises(ops.CodeError, match="from 0 to 4"):
+            ops.without_planes(code, wrong)

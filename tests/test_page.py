@@ -1,132 +1,66 @@
 """The page, as a visitor meets it, in headless Chromium."""
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import axe_playwright_python
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from app import words
 from app.images import full_size, open_picture
-from app.page.text import PLANES, STRIP
+from app.page.text import PLANES, REPORT_TAB, STRIP
 from app.places import PUBLISHED
 from model import ComDefend
 from model.evaluate import published
 from model.ops import unpack_code
+from tests.pages import (
+    ARTIFACTS,
+    DONE,
+    EXAMPLES,
+    attack,
+    check_access,
+    check_pictures,
+    check_width,
+    choose,
+    choose_example,
+    more,
+    opened,
+    ran,
+    upload,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
-
-EXAMPLES = Path(__file__).resolve().parent.parent / "app" / "examples"
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-ARTIFACTS = Path(__file__).resolve().parent.parent / "test-artifacts"
-CHROMIUM_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-DONE = "Through ComDefend|reconstruction is read as"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is missing")
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
-
-
-def opened(browser: Browser, server: str, width: int = 1440, scheme: str = "light") -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.set_default_timeout(30_000)
-    problems: list[str] = []
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else problems.append(r.url)
-    )
-    page.problems = problems
-    page.goto(server)
-    page.get_by_role("button", name="Attack it").wait_for()
-    for picture in page.locator("#examples img").all():  # the page is alive once these are there
-        expect(picture).to_have_js_property("complete", True)
-    return page
-
-
-def attack(page: Page) -> str:
-    run = page.locator("#run")
-    with page.expect_response(lambda response: "queue/join" in response.url):
-        run.click()
-    expect(run).to_be_enabled(timeout=60_000)
-    verdict = page.locator("#verdict")
-    expect(verdict).to_contain_text(re.compile(DONE))
-    return verdict.inner_text()
-
-
-def choose_example(page: Page, name: str) -> None:
-    page.locator("#examples button").filter(has=page.get_by_text(name, exact=True)).click()
-    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(name.replace(" ", "-")))
-
-
-def upload(page: Page, path: Path) -> None:
-    remove = page.get_by_label("Remove Image")
-    if remove.is_visible():
-        remove.click()
-    page.locator("#picture input[type=file]").first.set_input_files(path)
-
-
-def check_pictures(page: Page) -> None:
-    strip = page.locator("#strip")
-    expect(strip.locator("img")).to_have_count(5)
-    for image in strip.locator("img").all():
-        image.scroll_into_view_if_needed()
-        expect(image).to_have_js_property("complete", True)
-        assert image.evaluate("e => e.naturalWidth >= 32")
-        enlarged = image.evaluate("e => e.naturalWidth < 64")
-        hard = image.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
-        assert hard or not enlarged
-    expect(strip.locator(".says")).to_have_count(4)
-    expect(strip.locator(".says").first.locator(".bar")).to_have_count(5)
-    for image in page.locator("#planes img").all():
-        image.scroll_into_view_if_needed()
-        expect(image).to_have_js_property("complete", True)
-
-
-def check_access(page: Page) -> None:
-    """No serious finding of axe-core."""
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run(document)")["violations"]
-    serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1600, 390])
-def test_the_first_press_at_every_width(browser, server, width, scheme):
+def test_the_first_ten_seconds_at_every_width(browser, server, width, scheme):
+    """The page opens with a finished run: this fails where that is missing."""
     page = opened(browser, server, width, scheme)
-    check_access(page)
-    expect(page.locator("#run")).to_be_in_viewport(ratio=1)
-    steps = page.locator("#steps input[type=number]").input_value()
-    sentence = attack(page)
-    expect(page.locator("#status")).to_contain_text("Done in")
-    expect(page.locator("#verdict")).to_be_in_viewport()
-    assert page.locator("#steps input[type=number]").input_value() == steps
+    sentence = page.locator("#verdict").inner_text()
     assert "BIM (4/255, 10 steps) led the classifier from “espresso” to" in sentence
     assert words.UNMEASURED in sentence  # of comdefend-photo, before this classifier
+    expect(page.locator("#verdict")).to_be_in_viewport()
     check_pictures(page)
+    points = page.locator("#chart polyline").first.get_attribute("points").split()
+    assert len(points) == 11  # the opening is shown step by step, from the original on
+    expect(page.get_by_role("img", name="Confidence in “espresso” over 10 steps")).to_be_visible()
     check_access(page)
-    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow <= 0
+    check_width(page)
+    strip, controls = page.locator("#strip").bounding_box(), page.locator("#controls").bounding_box()
+    if width == 390:  # what happened comes before what can be done
+        assert strip["y"] + strip["height"] <= controls["y"]
+    else:
+        page.set_viewport_size({"width": 1400, "height": 900})
+        page.evaluate("scrollTo(0, 0)")
+        for part in ("#verdict", "#strip .says >> nth=-1", "#strip .says >> nth=0", "#run"):
+            expect(page.locator(part)).to_be_in_viewport(ratio=1)
+        check_width(page)
+        page.set_viewport_size({"width": width, "height": 900})
+    assert page.locator("#more #codec").is_hidden()  # everything else is folded
     page.evaluate("scrollTo(0, 0)")
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"page-{width}-{scheme}.png", full_page=True)
@@ -138,7 +72,9 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
     picture = tmp_path / "upload.png"
     Image.open(EXAMPLES / "frog.png").save(picture)
     page = opened(browser, server)
+    since = len(page.evaluate("said"))
     upload(page, picture)
+    ran(page, since)  # by itself
     expect(page.locator("#note")).to_contain_text("32 × 32 pixels, for the classifier cifar10")
     page.locator("#epsilon input[type=number]").fill("8")
     fit = page.locator("#picture img").evaluate("e => getComputedStyle(e).objectFit")
@@ -181,6 +117,7 @@ def test_an_uploaded_picture_and_all_that_is_made_of_it(browser, server, tmp_pat
 def test_what_is_cut_away_is_shown_and_the_visitor_may_choose(browser, server):
     page = opened(browser, server)
     note, preview = page.locator("#note"), page.locator("#preview")
+    more(page)
     expect(note).to_contain_text(
         "600 × 400 pixels, for the classifier imagenet, which sees its central square"
     )
@@ -196,31 +133,6 @@ def test_what_is_cut_away_is_shown_and_the_visitor_may_choose(browser, server):
     choose_example(page, "rocket")
     choose(page, "classifier", re.compile("^cifar10:"))
     expect(note).to_contain_text("640 × 427 pixels, for the classifier cifar10")
-    assert page.problems == []
-    page.close()
-
-
-def test_a_run_is_stopped_and_started_anew(browser, server):
-    page = opened(browser, server)
-    page.get_by_label("Knows both (adaptive)").check()
-    page.locator("#steps input[type=number]").fill("200")
-    run, stop, status = (page.locator(f"#{name}") for name in ("run", "stop", "status"))
-    expect(stop).to_be_hidden()
-    for _ in range(2):
-        run.click()
-        expect(status).to_contain_text("BIM at work (adaptive)")
-        expect(run).to_be_disabled()
-        expect(stop).to_be_in_viewport(ratio=1)
-        expect(stop).to_be_focused()
-        stop.click()
-        expect(status).to_contain_text("Stopped.")  # how soon, in layers of the network, is tested of the lab
-        expect(stop).to_be_hidden()
-        expect(run).to_be_enabled()
-        expect(run).to_be_focused()
-    # The model is free again: a run of 200 steps through the codec would take minutes.
-    choose_example(page, "airplane")
-    page.locator("#steps input[type=number]").fill("10")
-    assert "airplane" in attack(page)
     assert page.problems == []
     page.close()
 
@@ -265,46 +177,17 @@ def test_before_and_after_by_keyboard_and_mouse(browser, server):
     assert float(frame.evaluate(at).strip("%")) == pytest.approx(20, abs=4)
     names = frame.locator("span")
     assert names.all_inner_texts() == ["Original", "Adversarial"]
-    page.get_by_label("Adversarial and its reconstruction").check()
-    expect(names.first).to_have_text("Adversarial")
-    assert names.all_inner_texts() == ["Adversarial", "Reconstruction"]
+    choose(page, "left", "Reconstruction minus original")
+    expect(names.first).to_have_text("Reconstruction minus original")
+    choose(page, "right", "Binary code")
+    expect(names.nth(1)).to_have_text("Binary code")
     assert page.problems == []
     page.close()
 
 
-def test_everything_is_in_reach_of_the_keyboard(browser, server):
-    page = opened(browser, server)
-    reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate(
-            "(document.activeElement.closest('[id]:not([id=\"\"]):not([id^=range])') || {}).id"
-        ))  # fmt: skip
-    controls = {
-        "examples",
-        "picture",
-        "classifier",
-        "attack",
-        "target",
-        "threat-model",
-        "epsilon",
-        "steps",
-        "run",
-    }
-    assert controls <= reached
-    page.locator("#run").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#verdict")).to_contain_text(re.compile(DONE), timeout=60_000)
-    page.close()
-
-
-def choose(page: Page, control: str, name: str | re.Pattern[str]) -> None:
-    page.locator(f"#{control} input").click()
-    page.get_by_role("option", name=name, exact=isinstance(name, str)).click()
-
-
 def test_controls_that_an_attack_lacks_are_hidden(browser, server):
     page = opened(browser, server)
+    more(page)
     controls = {name: page.locator(f"#{name}") for name in ("epsilon", "steps", "target", "seed")}
 
     def visible() -> set[str]:
@@ -346,19 +229,16 @@ def test_examples_can_be_changed_to_and_fro(browser, server):
 
 def test_a_bad_file_gets_one_sentence_and_the_page_goes_on(browser, server, tmp_path):
     page = opened(browser, server)
-    attack(page)
     fake = tmp_path / "fake.png"
     fake.write_text("hello")
-    expect(page.locator("#status")).to_contain_text("Done in")
     page.get_by_label("Remove Image").click()
-    expect(page.locator("#status")).to_contain_text("is of the one before")
+    expect(page.locator("#status")).to_contain_text("Choose a picture: upload one")
     page.locator("#run").click()
-    expect(page.get_by_text("Choose a picture first")).to_be_visible()
-    expect(page.locator("#run")).to_be_enabled()
+    expect(page.get_by_test_id("toast-body").get_by_text("Choose a picture first")).to_be_visible()
     upload(page, fake)
     expect(page.locator("#note")).to_contain_text("not a picture")
-    page.locator("#run").click()
     expect(page.get_by_test_id("toast-body").get_by_text("not a picture")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("not a picture")
     expect(page.locator("#strip img")).to_have_count(5)  # nothing is lost
     choose_example(page, "airplane")
     assert "airplane" in attack(page)
@@ -374,25 +254,12 @@ def test_a_strength_that_is_out_of_range_becomes_the_nearest(browser, server):
     page.close()
 
 
-def test_a_closed_page_does_not_keep_the_model_busy(browser, server):
-    page = opened(browser, server)
-    page.get_by_label("Knows both (adaptive)").check()
-    page.locator("#steps input[type=number]").fill("200")
-    page.locator("#run").click()
-    expect(page.locator("#status")).to_contain_text("BIM at work")
-    page.close()
-    page = opened(browser, server)
-    choose_example(page, "frog")
-    attack(page)  # within a minute, where the other run would have taken several
-    page.close()
-
-
 def test_a_classifier_that_cannot_be_downloaded_is_one_sentence(browser, server):
     if (Path(torch.hub.get_dir()) / "checkpoints" / "resnet50-11ad3fa6.pth").is_file():
         pytest.skip("it was downloaded on this machine")
     page = opened(browser, server)
-    choose(page, "classifier", re.compile("^imagenet-resnet50"))
-    page.locator("#run").click()
+    more(page)
+    choose(page, "classifier", re.compile("^imagenet-resnet50"))  # which is enough to run
     toast = page.get_by_text("could not be downloaded")
     done = page.locator("#verdict", has_text=re.compile(DONE))
     expect(toast.or_(done).first).to_be_visible(timeout=200_000)  # a machine with a connection gets it
@@ -404,20 +271,52 @@ def test_a_classifier_that_cannot_be_downloaded_is_one_sentence(browser, server)
 @pytest.mark.parametrize(("width", "scheme"), [(1600, "light"), (390, "dark")])
 def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
-    page.get_by_role("tab", name="How well it defends").click()
+    page.get_by_role("tab", name=REPORT_TAB).click()
     report = page.get_by_role("tabpanel").filter(visible=True)
-    for index, (name, one) in enumerate(published(PUBLISHED.reports).items()):
-        expect(report.get_by_role("heading", name=name).first).to_be_visible()
-        table = report.get_by_role("table").filter(visible=True).nth(index)
-        expect(table.get_by_role("row")).to_have_count(1 + len(one["defences"]))
-    drawing = report.get_by_role("img", name="Accuracy against strength").first
-    expect(drawing).to_be_visible()
-    axis, ink = drawing.locator('[style*="stroke: #000000"]').first, "e => getComputedStyle(e)"
-    assert axis.evaluate(f"{ink}.stroke") == drawing.evaluate(f"{ink}.color")  # the page's, light or dark
+    chart = report.locator(".report-chart").filter(visible=True).locator("svg")
+    expect(chart.locator(".mark-line path").first).to_be_visible()
+    reports = published(PUBLISHED.reports)
+    for name in ("cifar10", "imagenet"):
+        report.get_by_role("radio", name=re.compile(f"^{name}:")).check()
+        table = report.get_by_role("table").filter(visible=True)
+        expect(table).to_have_count(1)  # all else is folded
+        expect(table.get_by_role("row")).to_have_count(1 + len(reports[name]["defences"]))
+        lines = report.locator("#legend li")
+        expect(chart.locator(".mark-line path")).to_have_count(lines.count())
+    line = chart.locator(".mark-line path").first
+    line.scroll_into_view_if_needed()
+    point = line.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    expect(page.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"accuracy.*interval", re.DOTALL))
+    check_access(page)
+    check_width(page)
+    page.screenshot(path=ARTIFACTS / f"report-{width}-{scheme}.png", full_page=True)
+    assert page.problems == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1600, "dark"), (390, "light")])
+def test_the_lab_explains_itself_with_pictures_that_it_made(browser, server, width, scheme):
+    page = opened(browser, server, width, scheme)
+    page.get_by_role("tab", name="How it works").press("Enter")
+    lesson = page.get_by_role("tabpanel").filter(visible=True)
+    expect(lesson.get_by_role("heading", level=2)).to_have_count(5)
+    expect(lesson.locator("#lesson-attackers img")).to_have_count(4, timeout=120_000)
+    expect(lesson.locator("#lesson-status")).to_be_hidden()
+    expect(lesson.locator("#lesson-example img")).to_have_count(3)
+    expect(lesson.locator("#lesson-noise").get_by_role("img")).to_have_count(8)
+    expect(lesson.locator("#lesson-failures .bar")).to_have_count(3)
+    code = lesson.locator("#lesson-codec")
+    expect(code).to_contain_text("12 planes, 12 bits per pixel")
+    lesson.get_by_role("radio", name=re.compile("^comdefend-photo")).check()
+    expect(code).to_contain_text("bits for these 224 × 224 pixels")
+    for image in lesson.locator("img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("e => e.naturalWidth >= 32 && e.alt.length > 10")
     check_access(page)
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
-    page.screenshot(path=ARTIFACTS / f"report-{width}-{scheme}.png", full_page=True)
+    page.screenshot(path=ARTIFACTS / f"learn-{width}-{scheme}.png", full_page=True)
     assert page.problems == []
     page.close()
 
@@ -425,6 +324,7 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
 def test_the_dial_cuts_the_code_short(browser, server):
     page = opened(browser, server)
     choose_example(page, "ship")
+    more(page)
     page.locator("#kept input[type=number]").fill("50")
     page.locator("#kept input[type=number]").press("Tab")
     attack(page)

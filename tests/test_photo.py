@@ -96,7 +96,7 @@ def steps(data, progress: float, **settings: object) -> tuple[recipes.Step, Phot
     return task.step(data.images[:4], data.labels[:4], progress, generator), task
 
 
-QUIET = {"weakest": 0, "strongest": 0, "guide_noise": 0}
+QUIET = {"weakest": 0, "strongest": 0, "coarse": 0, "guide_noise": 0}
 
 
 def slope_at_the_reconstruction(data, monkeypatch, progress: float, strength: float):
@@ -145,11 +145,28 @@ def test_the_first_stage_has_several_small_crops_of_each_picture(data, monkeypat
 
 
 def test_noise_is_never_weaker_than_asked(data):
-    _, task = steps(data[0], 0.0, weakest=0.1, strongest=0.2)
+    _, task = steps(data[0], 0.0, weakest=0.1, strongest=0.2, coarse=0)
     x = torch.full((200, 3, 16, 16), 0.5)
     strengths = (task.disturbed(x, torch.Generator().manual_seed(0)) - x).std((1, 2, 3))
     assert strengths.min() > 0.09
     assert 0.19 < strengths.max() < 0.22
+
+
+def test_coarse_noise_is_of_three_grains_and_its_own_strength_in_each_picture(data):
+    _, task = steps(data[0], 0.0, weakest=0, strongest=0, coarse=0.1)
+    x = torch.full((200, 3, 32, 32), 0.5)
+    noise = task.disturbed(x, torch.Generator().manual_seed(0)) - x
+    strengths = noise.std((1, 2, 3))
+    assert strengths.min() < 0.04
+    assert 0.12 < strengths.max() < 0.1 * 3**0.5 + 0.02
+    likeness = [
+        (noise[..., step:] * noise[..., :-step]).mean() / noise.square().mean() for step in (1, 4, 16)
+    ]
+    assert likeness[0] > 0.7  # white noise: 0
+    assert 0.15 < likeness[1] < 0.5  # left of the coarsest grain
+    assert likeness[2].abs() < 0.1
+    again = task.disturbed(x, torch.Generator().manual_seed(0)) - x
+    assert torch.equal(noise, again)
 
 
 def test_at_least_an_eighth_of_the_planes_is_kept(data):
@@ -180,6 +197,13 @@ def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
     assert all(p.grad is None for p in guide.parameters())
 
 
+def test_a_guide_keeps_nothing_of_a_call_that_is_over(tiny_weights):
+    guide, x = Guide("cifar10"), torch.rand(2, 3, 32, 32)
+    guide(x)
+    guide.classifier(x)  # whoever scores asks for answers alone
+    assert guide._maps is None
+
+
 def test_a_guide_sees_each_resolution_once():
     guide = Guide("imagenet")
     maps, _ = guide(torch.rand(1, 3, 64, 64))
@@ -195,7 +219,7 @@ def test_a_guide_sees_each_resolution_once():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.25"),
+        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.15"),
         ("dropout", 2, "dropout must be at least 0 and at most 1, got 2"),
         ("guide", -1, "guide must be at least 0, got -1"),
         ("features", -1, "features must be at least 0, got -1"),

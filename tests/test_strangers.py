@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from mcp import ClientSession
 from PIL import Image
 
 from app.uploads import REFUSAL
 from tests.audited import PLANT
 from tests.conftest import ROOT
 from tests.strange_pictures import many_scans, phone_jpeg, png, postscript
+from tests.test_tools import talk
 
 pytestmark = pytest.mark.server
 
@@ -220,7 +223,7 @@ def test_the_attack_that_was_found(lab, secret):
 
 def test_no_field_of_any_endpoint_takes_a_strangers_path(lab, secret):
     endpoints = lab.endpoints()
-    assert {"run", "attack", "defend", "classify", "inspect", "compare", "show"} <= {
+    assert {"run", "ask", "press", "follow", "defend", "classify", "inspect", "compare", "show"} <= {
         endpoint["api_name"] for endpoint in endpoints
     }
     tried = 0
@@ -315,6 +318,42 @@ def test_no_address_is_fetched(lab, bait):
     assert not [event for event in lab.events()[before:] if event[1].startswith("socket.")]
 
 
+def test_no_tool_takes_a_strangers_file(lab, strange_paths, secret, bait):
+    """Gradio calls an endpoint by a client of its own, on the server, which uploads what it is handed."""
+    port, visits = bait
+    before, home = len(lab.events()), str(lab.http.base_url).rstrip("/")
+    served = [f"{host}/gradio_api/file={path}" for host in (home, "http://example.com") for path in
+              (secret, quote(str(secret)), f"{lab.uploads}/planted/link.png", "/etc/passwd")]  # fmt: skip
+    fetched = [f"{scheme}://127.0.0.1:{port}/secret.png" for scheme in ("http", "https", "HTTP", "ftp")]
+    paths = [path for path in strange_paths.values() if "\ud800" not in path]
+
+    async def attack(session: ClientSession) -> list[str]:
+        answers = []
+        for path in (*paths, *served, *fetched):
+            result = await session.call_tool("classify", {"image": path})
+            assert_refused(result.content[0].text, str(lab.uploads), "secret")
+            answers.append(result.content[0].text)
+        for form in forms(str(secret)):
+            for value in (form, [form], {"value": [{"deep": form}]}):
+                for field in ("image", "classifier", "target", "epsilon", "codec", "other"):
+                    arguments = {"image": str(EXAMPLES / "ship.png"), "steps": 1, field: value}
+                    result = await session.call_tool("run", arguments)
+                    assert result.isError, (field, value)
+                    assert "predictions" not in str(result.content)
+        return answers
+
+    assert len(set(talk(home, attack))) == 1
+    # A session that asks for other tools has no schema of this one to be checked by.
+    hidden = talk(home, lambda it: it.call_tool("run", {"image": forms(str(secret))[0]}), "?tools=scenarios")
+    assert hidden.isError
+    assert "predictions" not in str(hidden.content)
+    assert not visits
+    assert str(secret) not in {what for _, event, what in lab.events()[before:] if event == "open"}
+    content = secret.read_bytes()
+    kept = [path for path in lab.uploads.rglob("*") if path.is_file() and path.resolve() != secret]
+    assert all(path.read_bytes() != content for path in kept)
+
+
 def test_postscript_is_no_picture(lab, tmp_path):
     """Where Ghostscript is installed, this listed and read files, and created some."""
     made = tmp_path / "made"
@@ -388,7 +427,8 @@ def strangely_opened(lab: Lab, events: list[list[str]]) -> list[list[str]]:
     decoder = str(ROOT / "app" / "decoder.py")
     exactly = {
         str(ROOT / "tests" / "audited.py"), decoder, cache_from_source(decoder),
-        str(Path(sys.prefix) / "pyvenv.cfg"), "/proc/self/statm", "/dev/null",
+        str(ROOT / "app" / "ask" / "fifty.zip"), str(Path(sys.prefix) / "pyvenv.cfg"), "/proc/self/statm",
+        "/dev/null",
     }  # fmt: skip
 
     def is_strange(event: str, what: str) -> bool:

@@ -50,10 +50,30 @@ class Endpoints:
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> RunResult:
-        """Attack a picture, and look at it with and without ComDefend.
+        """Attack a picture, and see what the classifier makes of it with and without the ComDefend codec.
 
-        ``steps`` None means the attack's own default; ``epsilon`` is in 1/255; ``target`` is the name of
-        a class; ``planes`` is how many planes of the code are kept, None all. ``/scenarios`` has all choices.
+        The attack changes the picture by amounts too small to see; the codec squeezes it through a binary
+        code and rebuilds it. The result has the classifier's answers for the original and the adversarial
+        picture, each with and without the codec, and a verdict. ``scenarios`` has all choices.
+
+        Args:
+            image: the picture, as a data URL in base64: data:image/png;base64,... (also JPEG, WebP, GIF).
+            classifier: ``auto`` chooses by the picture's size.
+            attack: how the picture is attacked.
+            threat_model: grey-box: the attacker knows the classifier only; adaptive: the codec, too.
+            epsilon: the largest change of a colour value, in 1/255, from 1 to 64.
+            steps: iterations of the attack (of Square: queries); null means the attack's own default.
+            target: the name of a class to lead to; null means any other.
+            seed: of the attack's random numbers.
+            codec: ``auto`` chooses the one that suits the classifier.
+            planes: how many planes of the code are kept; null means all.
+
+        Returns:
+            the original as it was classified
+            the adversarial picture
+            its reconstruction from the code
+            the packed code (NPZ)
+            the result (JSON)
         """
         scenario = make_scenario(
             classifier, attack, threat_model, epsilon, steps, target, seed, codec, planes
@@ -76,7 +96,17 @@ class Endpoints:
         planes: float | None = None,
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     ) -> tuple[Image.Image, str]:
-        """Compress a picture of any shape to its binary code, and rebuild it."""
+        """Compress a picture of any shape to its binary code with the ComDefend codec, and rebuild it.
+
+        Args:
+            image: the picture, as a data URL in base64: data:image/png;base64,... (also JPEG, WebP, GIF).
+            codec: ``auto`` chooses by the picture's size.
+            planes: how many planes of the code are kept; null means all.
+
+        Returns:
+            the reconstruction
+            the packed code (NPZ)
+        """
         count = None if planes is None else whole(planes, "Planes")
         with self.visitors.watching(request) as watch:
             picture = open_picture(image, check=watch.check)
@@ -92,7 +122,15 @@ class Endpoints:
 
     @answered
     def classify(self, image: Upload, classifier: str = AUTO) -> dict[str, Any]:
-        """The bare classifier's five most probable classes."""
+        """The five most probable classes of a picture, without attack or codec.
+
+        Args:
+            image: the picture, as a data URL in base64: data:image/png;base64,... (also JPEG, WebP, GIF).
+            classifier: ``auto`` chooses by the picture's size.
+
+        Returns:
+            the prediction (JSON)
+        """
         watch = Watch(limit_s=settings.limits.run_seconds)
         picture = open_picture(image, ENOUGH_PIXELS, watch.check)
         name = resolved(classifier, picture.size)
@@ -100,7 +138,7 @@ class Endpoints:
 
     @answered
     def scenarios(self) -> dict[str, Any]:
-        """The choices that a run has, and their limits."""
+        """All choices that a run has, with their limits: classifiers and their classes, codecs, attacks."""
         return self.lab.scenarios()
 
 

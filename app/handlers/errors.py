@@ -40,6 +40,17 @@ def answered(handler: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
+def answered_stream(handler: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """The same for a handler that is a generator, whose errors come while it is gone through."""
+
+    @functools.wraps(handler)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        with answering():
+            yield from handler(*args, **kwargs)
+
+    return wrapper
+
+
 @contextmanager
 def answering() -> Iterator[None]:
     """The same for a block of code."""
@@ -47,17 +58,8 @@ def answering() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except AttackCancelled:
-        raise Refusal("This run was stopped.") from None
-    except (ImageError, AttackError, ScenarioError, UnknownClassifierError) as error:
-        raise Refusal(_sentence(error)) from error
-    except WeightsError as error:
-        log.exception("weights do not load")
-        repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
-        raise gr.Error(_sentence(error) + repair, print_exception=False) from error
     except Exception as error:
-        log.exception("a handler failed")
-        raise gr.Error(FAILED, print_exception=False) from error
+        raise explained(error) from error
 
 
 @contextmanager
@@ -88,6 +90,27 @@ def open_for(so: bool) -> None:
     """Refuse new work where it is not so that it can be taken."""
     if not so:
         raise Refusal(CLOSING)
+
+
+def explained(error: Exception) -> gr.Error:
+    """What a visitor is told of an error: a refusal, or else a mistake of ours, which is logged."""
+    if isinstance(error, AttackCancelled):
+        return Refusal("This run was stopped.")
+    if isinstance(error, ImageError | AttackError | ScenarioError | UnknownClassifierError):
+        return Refusal(_sentence(error))
+    if isinstance(error, WeightsError):
+        log.error("weights do not load", exc_info=error)
+        repair = f" Repair: {error.repair}" if error.repair else " Choose another for now."
+        return gr.Error(_sentence(error) + repair, print_exception=False)
+    log.error("a handler failed", exc_info=error)
+    return gr.Error(FAILED, print_exception=False)
+
+
+def warned(error: Exception) -> str:
+    """The same for a handler that goes on: the sentence, which the visitor also gets as a message."""
+    sentence = str(explained(error).message)
+    gr.Warning(sentence)
+    return sentence
 
 
 def _sentence(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""The page: text, layout, wiring, components, style sheets and script, which :mod:`.build` puts together."""
+"""The page: text, parts, wiring, components, style sheets and script, which :mod:`.build` puts together."""

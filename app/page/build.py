@@ -10,11 +10,17 @@ from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
 from app import settings
+from app.handlers.asking import Asking
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
+from app.handlers.learning import Learning
+from app.handlers.running import Running
 from app.handlers.visitors import Visitors
 from app.lab import Lab
-from app.page import layout, text, wiring
+from app.lessons import Lessons
+from app.opening import Opening
+from app.page import ask, happening, learn, report, results, sharing, text, tools, wiring
+from app.page import controls as parts
 from app.page.guard import GuardedBlocks
 from app.places import PUBLISHED
 from app.server.duty import Duty
@@ -25,43 +31,64 @@ from app.uploads import EXAMPLES
 from model.evaluate import published
 
 FOLDER = Path(__file__).parent
-STYLES = [FOLDER / "style.css", FOLDER / "views.css"]
+STYLES = [FOLDER / f"{name}.css" for name in ("style", "views", "learn", "ask", "planes")]
 SCRIPT = FOLDER / "page.js"
 FORM_BYTES = 64 * 1024
 """What a form may have besides the file that is uploaded by it."""
+OTHER_THREADS = 40
+RED = "#b91c1c"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+PREPARE = "() => lab.prepare()"
+"""What ``page.js`` does in the browser, once the page is there."""
 
 
-def build_demo(lab: Lab, visitors: Visitors | None = None) -> GuardedBlocks:
-    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`."""
+def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None = None) -> GuardedBlocks:
+    """The page over a lab. Theme, style sheets and script are given to ``launch``: :func:`launch_options`.
+
+    Args:
+        lab: what computes.
+        opening: the run that the page opens with, once somebody computes it.
+        lessons: the lab's; what is not given begins when a visitor wants to see it.
+    """
     reports = published(PUBLISHED.reports)
-    visitors = visitors or Visitors()
-    callbacks, endpoints = Callbacks(lab, visitors, reports), Endpoints(lab, visitors)
-    kept = settings.limits.kept_seconds
+    limits = settings.limits
+    visitors, curious = Visitors(limits.run_seconds), Visitors(limits.question_seconds)
+    callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
+    opening = opening or Opening(lab)
+    running = Running(lab, visitors, opening, reports)
+    learning = Learning(lab, lessons or Lessons(lab, opening), reports)
     with GuardedBlocks(
         title=text.TITLE,
         fill_width=True,
-        delete_cache=(kept, kept),
+        delete_cache=(limits.kept_seconds, limits.kept_seconds),
         analytics_enabled=False,
-        duty=Duty(),
-        journal=Journal(),
+        duty=Duty([visitors.stop_all, curious.stop_all]),
+        journal=Journal(untold=["open"]),
+        leave=[visitors.leave, curious.leave],
     ) as demo:
         gr.Markdown(text.INTRO, elem_id="intro")
+        said = sharing.said()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):
-                gallery = layout.examples()
-                with gr.Row():
-                    with gr.Column(scale=1, min_width=300):
-                        upload, controls = layout.controls(callbacks)
-                        buttons = layout.buttons()
-                    with gr.Column(scale=3, min_width=320):
-                        shown = layout.results()
-                        layout.explanations(lab)
+                with gr.Row(elem_id="bench", equal_height=False):
+                    with gr.Column(scale=1, min_width=300, elem_id="controls"):
+                        upload, controls, start = parts.controls(callbacks)
+                    with gr.Column(scale=4, min_width=320, elem_id="stage"):
+                        shown = results.stage()
+                shown |= results.details()
+                asked = ask.ask()
+                shared = sharing.layout()
             with gr.Tab(text.REPORT_TAB, elem_id="report"):
-                layout.reports(reports)
-        wiring.wire_controls(callbacks, gallery, upload, controls, shown)
-        wiring.wire_attack(demo, callbacks, controls, shown, buttons)
+                report.build(learning, reports)
+            with gr.Tab(text.LEARN_TAB, elem_id="learn") as tab:
+                learn.build(tab, lab, learning, reports)
+        wiring.wire_controls(callbacks, upload, controls)
+        upload["opened"] = sharing.wire(demo, upload, controls, shown, shared, said)
+        happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
+        asking = Asking(lab, curious, reports)
+        ask.wire(demo, asking, asked, controls, shown)
         wiring.wire_endpoints(lab, endpoints)
+        demo.load(None, js=PREPARE)
     return demo
 
 
@@ -76,9 +103,12 @@ def launch_options(health: Callable[[], dict[str, Any]] = lambda: {"status": "ok
         "css_paths": STYLES,
         "head": f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>",
         "show_error": True,
+        # Whoever waits for a turn has a thread; pages and files are served by others.
+        "max_threads": settings.limits.waiting_runs + OTHER_THREADS,
         "max_file_size": settings.limits.file_bytes,
         "ssr_mode": False,
         "run_history": False,
+        "mcp_server": tools.wanted(),
         "footer_links": ["api"],
         "enable_monitoring": False,
         "app_kwargs": {
@@ -105,7 +135,7 @@ def health_of(demo: GuardedBlocks, lab: Lab) -> dict[str, Any]:
     return {
         "status": "closing" if demo.duty.is_closing else "ok",
         "models": lab.loaded(),
-        "waiting": len(demo._queue),
+        "waiting": lab.turns.waiting,
         "going": demo.duty.going,
         "device": str(lab.device),
     }
@@ -113,10 +143,15 @@ def health_of(demo: GuardedBlocks, lab: Lab) -> dict[str, Any]:
 
 def theme() -> gr.themes.Base:
     """System fonts only: the page asks no other host for anything."""
-    # White on the theme's own orange is too pale to read.
+    # The theme's own grey on white, and white on its orange and red, are too pale to read.
     return gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+        body_text_color_subdued="*neutral_600",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
+        button_cancel_background_fill=RED,
+        button_cancel_background_fill_dark=RED,
+        button_cancel_background_fill_hover=RED,
+        button_cancel_background_fill_hover_dark=RED,
     )

@@ -15,6 +15,9 @@ from PIL import Image
 from app import uploads
 from app.handlers.errors import answered
 
+Components = dict[str, Any]
+"""By the names under which events and callbacks know them."""
+
 
 class PictureFile(gr.Image):
     """A picture whose file reaches the handler undecoded: what it holds, never its name.

@@ -1,18 +1,21 @@
 """The page as Gradio has it, but with a guard before each endpoint, and an ear behind it."""
 
 import time
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import anyio
 import gradio as gr
 from gradio.blocks import BlockFunction
+from gradio.mcp import GradioMCPServer
 
 from app import uploads
 from app.handlers.errors import Refusal, answering, called, open_for
 from app.page.components import PictureFile
+from app.page.tools import Tools
 from app.server.duty import Duty
 from app.server.gate import REFUSED
-from app.server.runs import ARRIVED, Journal
+from app.server.runs import BEGAN, Journal
 
 
 class GuardedBlocks(gr.Blocks):
@@ -28,14 +31,51 @@ class GuardedBlocks(gr.Blocks):
       its size. Private addresses are refused, but not hosts of huggingface.co that resolve to such.
     - What it says when it refuses, ``InvalidPathError``, has the server's own paths in it.
 
+    Its endpoints are tools of an MCP server by way of :class:`app.page.tools.Tools`, which closes a fourth.
+
     Attributes:
         duty: what is going on; while it closes, nothing that waits for its turn is begun any more.
         journal: is told what came of it.
+
+    Args:
+        leave: each is told the session of a client that does not wait for its events any more.
     """
 
-    def __init__(self, *args: Any, duty: Duty, journal: Journal, **kwargs: Any) -> None:
-        self.duty, self.journal = duty, journal
+    _tools: Tools | None = None
+
+    def __init__(
+        self,
+        *args: Any,
+        duty: Duty,
+        journal: Journal,
+        leave: Iterable[Callable[[str], None]] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.duty, self.journal, self._leave = duty, journal, tuple(leave)
         super().__init__(*args, **kwargs)
+
+    def queue(self, *args: Any, **kwargs: Any) -> Self:
+        """Gradio's own, which forgets what waits of a client that has left, and lets what computes go on."""
+        super().queue(*args, **kwargs)
+        forget = self._queue.clean_events
+
+        async def clean_events(*, session_hash: str | None = None, event_id: str | None = None) -> None:
+            if session_hash is not None:
+                for leave in self._leave:
+                    leave(session_hash)
+            await forget(session_hash=session_hash, event_id=event_id)
+
+        self._queue.clean_events = clean_events  # type: ignore[method-assign]
+        return self
+
+    @property  # type: ignore[override]  # Gradio has an attribute
+    def mcp_server_obj(self) -> GradioMCPServer | None:
+        """What serves the tools. Gradio, which names its own class, sets it when it makes the application."""
+        return self._tools
+
+    @mcp_server_obj.setter
+    def mcp_server_obj(self, server: GradioMCPServer | None) -> None:
+        self._tools = None if server is None else Tools(self)
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **kwargs: Any
@@ -45,7 +85,12 @@ class GuardedBlocks(gr.Blocks):
 
         with called(str(block_fn.api_name), len(inputs), len(block_fn.inputs)):
             inputs = await anyio.to_thread.run_sync(uploads.admit_all, inputs, is_picture)
-            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+            try:
+                return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+            except Refusal:
+                raise
+            except gr.Error as error:  # Gradio's own, of a value that is none of a component's choices
+                raise ValueError from error
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any
@@ -86,8 +131,10 @@ class GuardedBlocks(gr.Blocks):
         if not fn.queue:  # a few lines of the page, which are not ready for whatever a stranger sends
             with called(endpoint, len(processed_input), len(fn.inputs)):
                 return await super().call_function(fn, processed_input, iterator, requests, *args, **kwargs)
-        result = await super().call_function(fn, processed_input, iterator, requests, *args, **kwargs)
         http = getattr(requests, "request", None)
-        arrived = None if http is None else http.scope.get(ARRIVED)
-        self.journal.tell(endpoint, result["prediction"], began, arrived)
+        scope = {} if http is None else http.scope
+        if iterator is None:
+            scope[BEGAN] = began
+        result = await super().call_function(fn, processed_input, iterator, requests, *args, **kwargs)
+        self.journal.tell(endpoint, result["prediction"], began, scope)
         return result

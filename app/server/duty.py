@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 STEP_SECONDS = 0.5
@@ -13,13 +13,18 @@ class Duty:
     """What goes on in a server that is to be closed at some time.
 
     Args:
+        stoppers: each ends work that is going on.
         clock: in seconds.
         sleep: waits for so many.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        stoppers: Iterable[Callable[[], None]] = (),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._stoppers = tuple(stoppers)
         self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
         self._going = 0
@@ -49,6 +54,11 @@ class Duty:
     def close(self) -> None:
         """From now on, new work is refused."""
         self._closing = True
+
+    def stop(self) -> None:
+        """End what goes on: it has taken longer than it may."""
+        for stop in self._stoppers:
+            stop()
 
     def is_idle_within(self, seconds: float, hurried: Callable[[], bool] = lambda: False) -> bool:
         """Wait until nothing goes on any more, but no longer than that, nor once somebody is in a hurry.

@@ -1,5 +1,6 @@
 """What every request to the server passes, and every answer: closed routes, limits, headers, sentences."""
 
+import asyncio
 import json
 import logging
 import time
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.server import routes
 from app.server.headers import headers_for
+from app.server.leaving import LEAVING, Leaving
 from app.server.runs import ARRIVED
 
 NOT_HERE = "There is nothing here. What can be called is at /gradio_api/info."
@@ -72,7 +74,9 @@ class Gate:
             return
         scope[ARRIVED] = time.monotonic()
         app = self._compressed if routes.COMPRESSED.fullmatch(path) else self._app
-        body = _Body(receive, self._max_body(path), answer)
+        leaving = Leaving() if routes.DIRECT.fullmatch(path) else None
+        scope[LEAVING] = leaving
+        body = _Body(receive, self._max_body(path), answer, leaving)
         if _announced(scope) > body.limit:
             await answer.say(413, TOO_LARGE.format(body.limit / 1024**2))
             return
@@ -81,6 +85,8 @@ class Gate:
         except Exception as error:  # noqa: BLE001 - a stranger's call may come to anything in Gradio's routes
             if not body.is_over:
                 await self._explain(error, scope, answer)
+        finally:
+            body.close()
 
     async def _explain(self, error: Exception, scope: Scope, answer: "_Answer") -> None:
         """Answer for a route that failed. A line in the log, or all of it if the fault is ours."""
@@ -146,17 +152,22 @@ class _Answer:
 
 
 class _Body:
-    """A request's body, of which no more than so many bytes are read."""
+    """A request's body, of which no more than so many bytes are read; behind it, whether the client stays."""
 
-    def __init__(self, receive: Receive, limit: int, answer: _Answer) -> None:
+    def __init__(self, receive: Receive, limit: int, answer: _Answer, leaving: Leaving | None) -> None:
         self._receive = receive
         self._answer = answer
+        self._leaving = leaving
+        self._listening: asyncio.Task[None] | None = None
         self._read = 0
         self.limit = limit
         self.is_over = False
 
     async def receive(self) -> Message:
         if self.is_over:
+            return {"type": "http.disconnect"}
+        if self._listening is not None:
+            await asyncio.shield(self._listening)
             return {"type": "http.disconnect"}
         message = await self._receive()
         self._read += len(message.get("body", b""))
@@ -165,7 +176,20 @@ class _Body:
             if not self._answer.begun:
                 await self._answer.say(413, TOO_LARGE.format(self.limit / 1024**2))
             return {"type": "http.disconnect"}
+        if self._leaving is not None and not message.get("more_body"):
+            self._listening = asyncio.create_task(self._listen(self._leaving))
         return message
+
+    async def _listen(self, leaving: Leaving) -> None:
+        """Wait for what comes after the body, which is that the client leaves."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        leaving.leave()
+
+    def close(self) -> None:
+        """There is an answer: whoever leaves now has got it."""
+        if self._listening is not None:
+            self._listening.cancel()
 
 
 def _announced(scope: Scope) -> int:

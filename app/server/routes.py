@@ -53,6 +53,8 @@ go through ffmpeg, other hosts' files, a prompt that edits the program, statisti
 UPLOAD = f"{API}/upload"
 COMPRESSED = re.compile(f"/|/config/?|{API}/info/?|{API}/openapi.json")
 """Large answers that Gradio sends as they are: it compresses by a file's suffix, which these do not have."""
+DIRECT = re.compile(f"{API}/(run|api)/{_NAME}/?")
+"""Calls that are answered in their own response, without the queue."""
 VISITORS_FILE = re.compile(f"{API}/file=.*")
 
 

@@ -7,12 +7,16 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 ARRIVED = "comdefend.arrived"
 """Set in a request's scope: when it came, by :func:`time.monotonic`."""
+BEGAN = "comdefend.began"
+"""When its handler was called for the first time: one that streams is called for each thing that it tells."""
+WAITED = "comdefend.waited"
+"""How many seconds its work waited for its turn, of those since."""
 log = logging.getLogger("app.runs")
 
 
@@ -30,25 +34,32 @@ class Journal:
     Args:
         clock: the one by which requests arrived.
         listeners: called with what is told, as a dict.
+        untold: endpoints whose runs are nobody's, because the page has them ready.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         listeners: Iterable[Callable[[dict[str, Any]], None]] = (),
+        untold: Iterable[str] = (),
     ) -> None:
         self._clock = clock
+        self._untold = frozenset(untold)
         self.listeners = list(listeners)
         self._told: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def tell(self, endpoint: str, results: Any, began: float, arrived: float | None) -> None:
+    def tell(self, endpoint: str, results: Any, began: float, scope: Mapping[str, Any]) -> None:
         """Log the runs that are among an endpoint's results, if there are any that were not told of yet.
 
         Args:
-            began: when it began to work, by the clock.
-            arrived: when it was asked to.
+            began: when this call of the handler began, by the clock.
+            scope: the request's, which has the rest.
         """
+        began, waited = scope.get(BEGAN, began), scope.get(WAITED, 0.0)
+        arrived = scope.get(ARRIVED)
         for summary in self._summaries(results):
+            if endpoint in self._untold:
+                continue
             self._say(
                 {
                     "event": "run",
@@ -57,8 +68,8 @@ class Journal:
                     "verdict": summary["verdict"],
                     "timings_ms": summary["timings_ms"],
                     "device": summary["device"],
-                    "queue_s": None if arrived is None else round(max(0.0, began - arrived), 3),
-                    "seconds": round(self._clock() - began, 3),
+                    "queue_s": None if arrived is None else round(max(0.0, began - arrived) + waited, 3),
+                    "seconds": round(self._clock() - began - waited, 3),
                 }
             )
 
@@ -81,6 +92,13 @@ class Journal:
                 yield from self._summaries(result)
             elif isinstance(result, dict) and {"scenario", "verdict", "timings_ms"} <= result.keys():
                 yield result
+
+
+def note_wait(request: Any, seconds: float) -> None:
+    """Remember for the journal how long a request's work waited; ``request`` is Gradio's."""
+    scope = getattr(getattr(request, "request", None), "scope", None)
+    if isinstance(scope, MutableMapping):
+        scope[WAITED] = seconds
 
 
 def log_to_stderr() -> None:

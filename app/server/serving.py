@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -43,15 +43,12 @@ class Signals:
         self.told.set()
 
 
-def serve(
-    demo: "gr.Blocks", duty: Duty, stop_runs: Callable[[], None], closing_seconds: float, **options: Any
-) -> bool:
+def serve(demo: "gr.Blocks", duty: Duty, closing_seconds: float, **options: Any) -> bool:
     """Serve until a signal ends it; then finish what is going, and refuse what is new.
 
     Args:
         duty: what goes on there.
-        stop_runs: ends the runs that take longer than they may.
-        closing_seconds: how long they may.
+        closing_seconds: how long a run may take to end; then it is ended.
         options: of ``launch``.
 
     Returns:
@@ -72,7 +69,7 @@ def serve(
         print("Closing: no new runs are taken.", flush=True)  # noqa: T201
         is_idle = duty.is_idle_within(closing_seconds, signals.hurry.is_set)
         if not is_idle:
-            stop_runs()
+            duty.stop()
             is_idle = duty.is_idle_within(STOPPING_SECONDS)
         if had_work and not signals.hurry.is_set():
             time.sleep(FETCHING_SECONDS)

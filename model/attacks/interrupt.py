@@ -1,6 +1,7 @@
 """How an attack tells how far it is, and how it is told to stop."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,10 +17,14 @@ def interruptible(model: nn.Module, check: Callable[[], None]) -> Iterator[None]
     """Call ``check`` before every layer of ``model``, forwards and backwards.
 
     It may raise :class:`AttackCancelled`: whatever the model is used for then ends there, which on a
-    CPU is a fraction of a second away, where the end of a whole pass may be several.
+    CPU is a fraction of a second away, where the end of a whole pass may be several. Other threads may use
+    the model meanwhile, if they take turns with this one: they are not asked.
     """
+    owner = threading.get_ident()
 
     def before(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if threading.get_ident() != owner:
+            return
         check()
         for x in inputs:
             if isinstance(x, Tensor) and x.requires_grad:

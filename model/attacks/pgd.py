@@ -18,6 +18,8 @@ from model.attacks.rounding import round_inside_ball
 Model = Callable[[Tensor], Tensor]
 """The attacked system: pictures in [0,1] to logits."""
 Loss = Literal["cross-entropy", "margin"]
+OnStep = Callable[[int, Tensor], None]
+"""Is told how many steps were taken, and the pictures that are still at work, (B,3,H,W), before rounding."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def pgd(
     *,
     target: Tensor | None = None,
     on_progress: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
     rounded: bool = True,
 ) -> Found:
     """Ascend a loss inside the L-infinity ball around ``x``, away from ``labels`` or towards ``target``.
@@ -143,6 +146,7 @@ def pgd(
         target: shape (B,), int64: the class that each picture is to be taken for; None: any but its label.
         on_progress: called with the share of the steps done before each of them; may raise
             ``AttackCancelled``.
+        on_step: called after each step; may raise ``AttackCancelled``, too.
         rounded: False leaves the pictures between the levels of 8 bits.
     """
     goal = Label(labels, descent.loss) if target is None else Label(target, descent.loss, towards=True)
@@ -157,6 +161,7 @@ def pgd(
         generator=generator,
         stop_early=stop_early,
         on_progress=on_progress,
+        on_step=on_step,
         rounding=(lambda now, x: round_inside_ball(now, x, epsilon)) if rounded else None,
     )
 
@@ -173,12 +178,13 @@ def ascend(
     generator: torch.Generator | None = None,
     stop_early: bool = False,
     on_progress: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
     rounding: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Found:
     """What :func:`pgd` is made of, for whoever has another goal, start or step.
 
     Args:
-        model, x, descent, generator, stop_early, on_progress: as there.
+        model, x, descent, generator, stop_early, on_progress, on_step: as there.
         goal: what is to rise, in the place of the loss of ``descent``.
         radius: of the ball, in [0,1]; infinite where there is none.
         step_size: in [0,1].
@@ -219,6 +225,8 @@ def ascend(
                 velocity = gradient = descent.momentum * velocity + gradient / norm
             now = now + step_size * gradient.sign()
             now = now.clamp(centre - radius, centre + radius).clamp(0, 1)
+            if on_step is not None:
+                on_step(restart * descent.steps + step + 1, now)
         found = finish(now, centre)
         if restart and not stop_early:  # what fell in an earlier one stays
             fell = _reached(model, best[active], mine)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model.attacks.adapters import Adapter
 from model.attacks.catalogue import find_attack
-from model.attacks.pgd import pgd
+from model.attacks.pgd import OnStep, pgd
 from model.attacks.rounding import round_and_still_fool, round_inside_ball
 
 
@@ -22,6 +22,7 @@ def attack(
     target: int | None = None,
     seed: int = 0,
     on_progress: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
     rounded: bool = True,
 ) -> Tensor:
     """Adversarial versions of ``x`` against ``model``, as 8-bit pictures.
@@ -37,6 +38,9 @@ def attack(
         target: class to lead to; None for untargeted.
         seed: of the attack's randomness. The global random state is left as it was.
         on_progress: called with the share done, in [0,1]; may raise ``AttackCancelled``.
+        on_step: called after each step of FGSM, BIM, PGD and MI-FGSM with how many were taken and the
+            pictures so far, as they would be rounded; may raise ``AttackCancelled``. The others are
+            torchattacks', which show nothing before their end.
         rounded: False leaves the pictures as the attack found them, between the levels of 8 bits.
 
     Returns:
@@ -53,6 +57,11 @@ def attack(
     gpus = [x.device] if x.device.type == "cuda" else []
     report = on_progress or (lambda share: None)
     radius, count = (epsilon or 0) / 255, steps or 1
+
+    def show(step: int, now: Tensor) -> None:
+        if on_step is not None:
+            on_step(step, round_inside_ball(now, x, epsilon))
+
     try:
         with torch.random.fork_rng(devices=gpus), torch.enable_grad():
             torch.manual_seed(seed)
@@ -68,7 +77,7 @@ def attack(
                     model, x.contiguous(), labels, epsilon or 0, spec.method(count),
                     torch.Generator(x.device).manual_seed(seed), stop_early=False,
                     target=None if target is None else torch.full_like(labels, target),
-                    on_progress=report, rounded=False,
+                    on_progress=report, on_step=show, rounded=False,
                 ).adversarial  # fmt: skip
         if not rounded:
             return found

@@ -176,7 +176,9 @@ def _checks_table(report: Report) -> Lines:
 
 
 def _provenance(report: Report) -> Lines:
-    lines = ["## How it was measured", "", f"- Command: `{report['command']}`"]
+    lines = ["## How it was measured", ""]
+    if "command" in report:
+        lines.append(f"- Command: `{report['command']}`")
     count, few = report["images"], report["adaptive_images"]
     lines.append(f"- Preset: {report['preset']}; {count:,} pictures, {few:,} for the adaptive attacker")
     lines += [f"- Data: {report['data']}", f"- Seed {report['seed']}, device: {report['device']}"]

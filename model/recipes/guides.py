@@ -36,7 +36,8 @@ class Guide(nn.Module):
         known = load_classifier(name) if name in CLASSIFIERS else Classifier.from_pretrained(name)
         fold_batch_norms(known.requires_grad_(False).eval())
         self.classifier = known.to(memory_format=torch.channels_last)
-        self._maps: list[Tensor] = []
+        self._maps: list[Tensor] | None = None
+        """Those of the call that goes on; the classifier may also be called alone."""
         for module in self.classifier.net.modules():
             stride = getattr(module, "stride", 1)
             if "Adaptive" in type(module).__name__ or stride not in (1, (1, 1)):
@@ -44,15 +45,16 @@ class Guide(nn.Module):
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         (features,) = inputs
-        picture = features.shape[1] == 3
-        if not picture and not any(features is kept for kept in self._maps):  # a shortcut has the same input
+        if self._maps is None or features.shape[1] == 3:  # nobody asks for them, or it is the picture
+            return
+        if not any(features is kept for kept in self._maps):  # a shortcut has the same input
             self._maps.append(features)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Feature maps, each of shape (B,C,h,w), and logits, (B,classes), of pictures (B,3,H,W) in [0,1]."""
         self._maps = []
         logits = self.classifier(x).float()
-        maps, self._maps = self._maps, []
+        maps, self._maps = self._maps, None
         if not maps:
             raise TypeError("this network never makes its maps smaller")
         return [each.float() for each in maps], logits

@@ -12,7 +12,13 @@ from model.config import CodecConfig
 from model.data import DataError, ImageSet, central_crop, load_photographs, random_crops, to_float
 from model.recipes.codec import AnyCodecTask
 from model.recipes.guides import Guide
-from model.recipes.purifying import PurifyingSettings, fidelity_and_agreement, kept_planes, noisy
+from model.recipes.purifying import (
+    PurifyingSettings,
+    blotched,
+    fidelity_and_agreement,
+    kept_planes,
+    noisy,
+)
 from model.recipes.settings import SHARE, WEIGHT, setting
 from model.recipes.task import Stage, Step, stage_at
 
@@ -23,6 +29,7 @@ class LightSettings(PurifyingSettings):
 
     weakest: float = setting(0.05, "least standard deviation of the noise on a picture, in [0,1]", SHARE)
     strongest: float = setting(0.15, "greatest of it", SHARE)
+    coarse: float = setting(0.0, "greatest standard deviation of coarse noise of each grain beside it", SHARE)
     guide: float = setting(
         50.0, "how strongly guides pull at each picture, in multiples of the squared error's gradient", WEIGHT
     )
@@ -79,8 +86,9 @@ class LightTask(AnyCodecTask[LightSettings]):
         return 0.3
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pictures under white noise of a random strength, (B,3,H,W) in [0,1]."""
-        return noisy(x, self.settings.weakest, self.settings.strongest, generator).clamp(0, 1)
+        """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
+        white = noisy(x, self.settings.weakest, self.settings.strongest, generator)
+        return blotched(white, self.settings.coarse, generator).clamp(0, 1)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, at least an eighth, shape (count,), int64."""
@@ -152,10 +160,11 @@ class SmallTask(LightTask):
 class PhotoTask(LightTask):
     """The codec of photographs: 64 planes at a quarter of their size, 4 bits per pixel.
 
-    What takes a perturbation away is a lack of bits: most pictures are trained with fewer planes yet. Some
-    are hardly noisy: a guided codec that has only ever seen noise takes a clean picture for a strange one.
-    The guides are not the classifier that photographs are shown to by default, so that what the codec keeps
-    is not one network's taste.
+    What takes a perturbation away is a lack of bits: most pictures are trained with fewer planes yet. The
+    noise is of several grains: white noise alone teaches to average over neighbours, and what of a
+    perturbation is coarser stays. Some pictures are hardly noisy: a guided codec that has only ever seen
+    noise takes a clean picture for a strange one. The guides are not the classifier that photographs are
+    shown to by default, so that what the codec keeps is not one network's taste.
     """
 
     name = "photo"
@@ -168,7 +177,7 @@ class PhotoTask(LightTask):
     network = CodecConfig.light(downscale=4, planes=64, width=96, com_blocks=3, rec_blocks=3)
     view = 224
     settings = LightSettings(
-        guides=("imagenet-lite1", "imagenet-lite2"), weakest=0.0, strongest=0.25, dropout=0.8
+        guides=("imagenet-lite1", "imagenet-lite2"), weakest=0.0, strongest=0.15, coarse=0.1, dropout=0.8
     )
     stored = 256
     """Side of the squares that photographs are kept as, in pixels."""

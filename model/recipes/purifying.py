@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.metrics import Means, psnr, ssim
 from model.recipes.settings import SHARE, WEIGHT, SettingError, Settings, setting
+
+GRAINS = (2, 4, 8)
+"""Sides of coarse noise's squares, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,23 @@ def noisy(x: Tensor, weakest: float, strongest: float, generator: torch.Generato
         return x
     strength = x.new_empty(len(x), 1, 1, 1).uniform_(weakest, strongest, generator=generator)
     return x + strength * torch.empty_like(x).normal_(generator=generator)
+
+
+def blotched(x: Tensor, strongest: float, generator: torch.Generator) -> Tensor:
+    """Pictures (B,3,H,W) with coarse noise, too: white noise enlarged to each of ``GRAINS``.
+
+    Each grain's standard deviation is drawn for each picture, from 0 to ``strongest``. What a codec leaves of
+    a perturbation is coarse, for noise of neighbouring pixels averages out in it.
+    """
+    if not strongest:
+        return x
+    height, width = x.shape[-2:]
+    for grain in GRAINS:
+        small = x.new_empty(len(x), 3, -(-height // grain), -(-width // grain)).normal_(generator=generator)
+        noise = functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
+        strength = x.new_empty(len(x), 1, 1, 1).uniform_(0.0, strongest, generator=generator)
+        x = x + strength * noise / noise.std().clamp_min(1e-3)
+    return x
 
 
 def kept_planes(count: int, least: int, total: int, dropout: float, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from model.data import ImageSet, to_float
-from model.device import DeviceError, choose_device, device_name, fast_math
+from model.device import DeviceError, choose_device, device_name, fast_math, settle
 from model.files import WeightsError
 from model.recipes import TASKS, Recipe
 from model.train.run import Clock, Run, prepared
@@ -77,8 +77,7 @@ def seconds(action: Callable[[], object], size: Size, device: torch.device, cloc
         start = clock()
         for _ in range(count):
             action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        settle(device)
         return (clock() - start) / count
 
     once(3)
@@ -177,8 +176,7 @@ def profiled(run: Run, data: ImageSet, size: Size) -> list[str]:
     with profile(activities=activities, acc_events=True) as recorded:
         for _ in range(size.steps):
             train_step(run, data, indices, generator)
-        if gpu:
-            torch.cuda.synchronize(device)
+        settle(device)
     wall = (run.clock() - start) * 1e6
     kind = "self_device_time_total" if gpu else "self_cpu_time_total"
     events = recorded.key_averages()

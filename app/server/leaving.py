@@ -1,0 +1,44 @@
+"""Who has left: a client that does not wait any more for what it asked for, whose work can end."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+LEAVING = "comdefend.leaving"
+"""Set in a request's scope whose connection is open as long as somebody waits for the answer."""
+
+
+class Leaving:
+    """What is to be done when the client of one request leaves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._acts: list[Callable[[], None]] = []
+        self._has_left = False
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Do that when it leaves; at once, where it has."""
+        with self._lock:
+            if not self._has_left:
+                self._acts.append(act)
+                return
+        act()
+
+    def leave(self) -> None:
+        """It has left."""
+        with self._lock:
+            self._has_left = True
+            acts, self._acts = self._acts, []
+        for act in acts:
+            act()
+
+
+def leaving_of(request: Any) -> Leaving | None:
+    """What a handler's request has of it: nothing where the queue stands between the two.
+
+    Args:
+        request: Gradio's, around that of the server.
+    """
+    scope = getattr(getattr(request, "request", None), "scope", None)
+    found = scope.get(LEAVING) if isinstance(scope, Mapping) else None
+    return found if isinstance(found, Leaving) else None

@@ -1,0 +1,90 @@
+"""What the tabs beside the attack say that depends on a run or on a report. Pure functions."""
+
+import math
+from typing import Any
+
+from app.reports import Line, Remains
+from app.words import attack_sentence
+from model.config import CodecConfig
+
+
+def example(result: dict[str, Any], factor: int) -> str:
+    """What an attack did to the classifier, by a perturbation that is shown ``factor`` times magnified."""
+    return (
+        f"Here {attack_sentence(result)} No colour value moved by more than "
+        f"{result['metrics']['linf_255']:g} of 255; the perturbation is shown {factor} times magnified."
+    )
+
+
+def code_of(config: CodecConfig, size: tuple[int, int]) -> str:
+    """How large a codec's code is, for a picture of (height, width) pixels."""
+    bits = config.planes * math.prod(-(-side // config.downscale) for side in size)
+    return (
+        f"{config.planes} planes, {config.bits_per_pixel:g} bits per pixel: {bits:,} bits for these "
+        f"{size[1]} × {size[0]} pixels of 24 bits."
+    )
+
+
+def flips(sigma: float, trained: float, untrained: float) -> str:
+    """The shares of bits that training's noise turns in a trained network, and in one before its training."""
+    return (
+        f"Training's noise (σ = {sigma:g}) turns {trained:.1%} of this codec's bits, and {untrained:.0%} of "
+        f"those of the same network before training."
+    )
+
+
+def noisy_code(sigma: float, extreme: float, flipped: float) -> str:
+    """How a code looks under noise."""
+    return f"σ = {sigma:g}: {extreme:.0%} near 0 or 1, {flipped:.1%} turned"
+
+
+def held(result: dict[str, Any]) -> str:
+    """Whether the defence held, in a few words."""
+    says = {view: answer["label"] for view, answer in result["predictions"].items()}
+    if result["verdict"]["defence_held"]:
+        return f"The defence held: it is still read as “{says['original']}”."
+    return f"The defence fell: “{says['original']}” is read as “{says['defended_adversarial']}”."
+
+
+def remains_of(remains: Remains) -> str:
+    """Of what :func:`remains` tells."""
+    return (
+        f"Pictures that {remains.classifier} reads rightly behind {remains.codec} ({remains.about}), of "
+        f"{remains.images:,}:"
+    )
+
+
+def remains(remains: Remains) -> list[tuple[str, float]]:
+    """Who attacks how strongly, and the share of right answers that is left."""
+    rows = [("No attack", remains.clean)]
+    for title, cell in (
+        ("Knows the classifier only", remains.grey_box),
+        ("Knows both", remains.adaptive),
+    ):
+        if cell is not None:
+            count = "" if cell["images"] == remains.images else f", of {cell['images']:,}"
+            rows.append((f"{title}, {cell['epsilon']:g}/255{count}", cell["accuracy"]))
+    return rows
+
+
+def choice(report: dict[str, Any]) -> str:
+    """How a published report is called where there are several."""
+    about = f": {report['about']}" if report.get("about") else ""
+    count = len(report["defences"])
+    return f"{report['classifier']}{about} ({count} systems, {report['images']:,} pictures)"
+
+
+def line(name: str, attacker: str) -> str:
+    """The name of a line of a chart: a defence, and who attacks."""
+    return f"{name}; {attacker}"
+
+
+def along(line: Line) -> str:
+    """The values of a line of a chart."""
+    parts = [
+        f"{100 * cell['accuracy']:.1f} % at {strength:g}/255"
+        if strength
+        else f"{100 * cell['accuracy']:.1f} %"
+        for strength, cell in line.cells.items()
+    ]
+    return ", ".join(parts)

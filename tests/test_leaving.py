@@ -1,0 +1,141 @@
+"""A client that does not wait any more: what it asked for ends."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import pytest
+
+from app.handlers.visitors import Visitors
+from app.server.leaving import LEAVING, Leaving, leaving_of
+from model.attacks import AttackCancelled
+from tests.conftest import ROOT
+
+API = "/gradio_api"
+LONG = [
+    {"path": str(ROOT / "app" / "examples" / "espresso.jpg")},
+    "imagenet", "PGD", "adaptive", 4, 1000, None, 0, "auto", None,
+]  # fmt: skip
+"""A run of many minutes."""
+PATIENCE_S = 60
+SOON_S = 5
+"""A second is what it takes; a busy machine may need some more."""
+
+
+def request(session: str | None = None, leaving: Leaving | None = None) -> gr.Request:
+    found = gr.Request(session_hash=session)
+    found.request = SimpleNamespace(scope={LEAVING: leaving})  # type: ignore[assignment]
+    return found
+
+
+def is_stopped(watch) -> bool:
+    try:
+        watch.check()
+    except AttackCancelled:
+        return True
+    return False
+
+
+def test_whoever_comes_to_ask_after_it_has_left_is_told_at_once():
+    leaving, done = Leaving(), []
+    leaving.then(lambda: done.append("first"))
+    assert done == []
+    leaving.leave()
+    leaving.leave()
+    leaving.then(lambda: done.append("second"))
+    assert done == ["first", "second"]
+
+
+def test_a_request_without_a_connection_of_its_own_has_nobody_to_leave():
+    assert leaving_of(gr.Request()) is None
+    assert leaving_of(request()) is None
+    assert leaving_of(None) is None
+
+
+def test_all_runs_of_who_leaves_end_and_nobody_elses():
+    visitors = Visitors(300)
+    with (
+        visitors.watching(request("a")) as one,
+        visitors.watching(request("a")) as two,
+        visitors.watching(request("b")) as other,
+        visitors.watching(request()) as nameless,
+    ):
+        visitors.leave("nobody")
+        visitors.leave("a")
+        visitors.stop(request())
+        assert [is_stopped(watch) for watch in (one, two, other, nameless)] == [True, True, False, False]
+        visitors.stop_all()
+        assert is_stopped(other)
+        assert is_stopped(nameless)
+
+
+def test_a_run_ends_when_its_own_connection_does():
+    visitors, leaving = Visitors(300), Leaving()
+    with visitors.watching(request(None, leaving)) as watch, visitors.watching(request()) as other:
+        leaving.leave()
+        assert is_stopped(watch)
+        assert not is_stopped(other)
+
+
+def going(server: str) -> int:
+    return httpx.get(f"{server}/healthz", timeout=PATIENCE_S).json()["going"]
+
+
+def until(server: str, count: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while going(server) != count:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("way", ["direct", "queue", "two of one session"])
+def test_work_ends_with_the_connection(server, way):
+    """Through the queue the connection is that of the events; else it is the call's own."""
+    begun, leave = threading.Event(), threading.Event()
+
+    def connection() -> None:
+        with httpx.Client(base_url=server, timeout=PATIENCE_S) as http:
+            if way == "queue":
+                event = http.post(f"{API}/call/run", json={"data": LONG}).json()["event_id"]
+                path = f"{API}/call/run/{event}"
+            else:
+                for _ in range(2):
+                    http.post(
+                        f"{API}/queue/join",
+                        json={"data": LONG, "fn_index": index, "session_hash": "leaving"},
+                    ).raise_for_status()
+                path = f"{API}/queue/data?session_hash=leaving"
+            with http.stream("GET", path):
+                begun.set()
+                leave.wait(PATIENCE_S)
+
+    assert until(server, 0, PATIENCE_S)
+    index = next(
+        each["id"]
+        for each in httpx.get(f"{server}/config", timeout=PATIENCE_S).json()["dependencies"]
+        if each["api_name"] == "run"
+    )
+    if way == "direct":
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server}{API}/run/run", json={"data": LONG}, timeout=3)
+    else:
+        client = threading.Thread(target=connection)
+        client.start()
+        assert begun.wait(PATIENCE_S)
+        assert until(server, 1, PATIENCE_S)
+        leave.set()
+        client.join(PATIENCE_S)
+    assert until(server, 0, SOON_S)
+
+
+@pytest.mark.server
+def test_who_stays_is_not_taken_for_one_who_left(server):
+    data = [{"path": str(ROOT / "app" / "examples" / "ship.png")}, *LONG[1:]]
+    data[1:6] = "cifar10", "PGD", "adaptive", 8, 40
+    answer = httpx.post(f"{server}{API}/run/run", json={"data": data}, timeout=PATIENCE_S)
+    assert answer.json()["data"][-1]["scenario"]["steps"] == 40
