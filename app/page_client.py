@@ -85,7 +85,7 @@ def interaction_seconds(address: str, clock: Clock = time.perf_counter) -> dict[
 
 def _actions(page: PageClient) -> list[tuple[str, Any]]:
     picture = page.upload(PHOTOGRAPH)
-    page.queue("press", *_controls(picture, "FGSM", SCENARIO.epsilon))
+    page.queue("press", *controls(picture, "FGSM", SCENARIO.epsilon))
     page.queue("follow", None, None, None, *PAIR)
     return [
         ("choosing a picture", lambda: page.trigger("picture", "change", picture, SCENARIO.classifier, "")),
@@ -131,7 +131,7 @@ def answer_seconds(
         def let_go(times: int) -> None:
             start = clock()
             strength = STRENGTHS[times % 2]
-            page.queue("ask", True, None, *_controls(uploaded, attack, strength, threat_model))
+            page.queue("ask", True, None, *controls(uploaded, attack, strength, threat_model))
             seen = None
             for changed in page.changes("follow", None, None, None, *PAIR):
                 if seen is None and "adversarial" in changed:
@@ -145,7 +145,7 @@ def answer_seconds(
         return sorted(first[1:])[len(first[1:]) // 2], whole
 
 
-def _controls(
+def controls(
     picture: dict[str, Any], attack: str, epsilon: float | None, threat_model: str = SCENARIO.threat_model
 ) -> list[Any]:
     """What the controls hold, in the order of :class:`Wish`."""
