@@ -272,12 +272,28 @@ def test_a_classifier_learns_to_answer_to_reconstructions(photographs, tiny_weig
 
 def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
     torch.manual_seed(0)
-    task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(strongest=0))
+    task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(strongest=0, coarse=0, dropout=0))
     some = data[0].images[:4]
     step = task.step(some, data[0].labels[:4], 0.0, torch.Generator().manual_seed(3))
     x = to_float(random_crops(some, 48, torch.Generator().manual_seed(3)))
     wanted, found = task.teacher(x).log_softmax(1), task.model(task.codec(x)).log_softmax(1)
     assert step.loss.item() == pytest.approx((wanted.exp() * (wanted - found)).sum(1).mean().item(), rel=1e-3)
+
+
+def test_it_sees_reconstructions_from_all_planes_and_from_fewer(data, monkeypatch):
+    kept, whole = [], ComDefend.forward
+
+    def spy(codec, x, planes):
+        kept.extend(planes.tolist())
+        return whole(codec, x, planes=planes)
+
+    monkeypatch.setattr(ComDefend, "forward", spy)
+    task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(dropout=0.5))
+    for seed in range(20):
+        task.step(data[0].images[:4], data[0].labels[:4], 0.0, torch.Generator().manual_seed(seed))
+    most = task.codec.planes
+    assert min(kept) == -(-most // 4)
+    assert 0.3 < sum(planes == most for planes in kept) / len(kept) < 0.8
 
 
 def test_more_and_more_bits_are_hard(data, monkeypatch):

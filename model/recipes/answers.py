@@ -12,10 +12,13 @@ from model.data import ImageSet, central_crop, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import Means
 from model.recipes.light import PhotoTask
-from model.recipes.purifying import noisy
+from model.recipes.purifying import blotched, kept_planes, noisy
 from model.recipes.settings import SHARE, Settings, setting
 from model.recipes.task import Stage, Step, Task
 from model.zoo import PHOTO, default_classifier
+
+LEAST = 4
+"""The fewest planes that are kept are this part of all."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,16 @@ class AnswersSettings(Settings):
     strongest: float = setting(
         0.1, "greatest standard deviation of the noise on photographs, from none on, in [0,1]", SHARE
     )
+    coarse: float = setting(0.1, "greatest standard deviation of coarse noise of each grain beside it", SHARE)
+    dropout: float = setting(0.5, "share of reconstructions from fewer planes of the code", SHARE)
 
 
 class AnswersTask(Task[AnswersSettings]):
     """A defence at training and test time, without labels and without adversarial pictures.
 
-    The classifier learns from itself: of reconstructions, of clean and of noisy photographs, it is to say
-    what it said of the clean photographs before the training (Kullback-Leibler divergence). The codec is
-    fixed, and so are batch norm's statistics.
+    The classifier learns from itself: of reconstructions, of hardly and of very noisy photographs, from all
+    planes of the code or from fewer, it is to say what it said of the clean photographs before the training
+    (Kullback-Leibler divergence). The codec is fixed, and so are batch norm's statistics.
     """
 
     name = "answers"
@@ -75,11 +80,19 @@ class AnswersTask(Task[AnswersSettings]):
         x = to_float(random_crops(images, min(self.stages[0].size, images.shape[-1]), generator))
         with torch.no_grad():
             wanted = self.teacher.to(x.device)(x).float().softmax(1)
-            disturbed = noisy(x, 0.0, self.settings.strongest, generator).clamp(0, 1)
-            x_hat = self.codec.to(x.device)(disturbed).float()
+            codec = self.codec.to(x.device)
+            planes = kept_planes(
+                len(x), -(-codec.planes // LEAST), codec.planes, self.settings.dropout, generator
+            )
+            x_hat = codec(self.disturbed(x, generator), planes=planes.to(x.device)).float()
         answers = self.model(x_hat).float().log_softmax(1)
         divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
         return Step(divergence, {"divergence": divergence.detach()})
+
+    def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
+        white = noisy(x, 0.0, self.settings.strongest, generator)
+        return blotched(white, self.settings.coarse, generator).clamp(0, 1)
 
     def finish(self, data: ImageSet) -> None:
         self.model.half()
@@ -91,14 +104,13 @@ class AnswersTask(Task[AnswersSettings]):
         """
         device = data.images.device
         generator = torch.Generator(device).manual_seed(0)
-        means, strongest = Means(), self.settings.strongest
+        means = Means()
         for images, _ in data.batches(25):
             x = central_crop(images, PhotoTask.view)
             answers = self.teacher.to(device)(x).argmax(1)
-            disturbed = noisy(x, strongest, strongest, generator).clamp(0, 1)
             codec = self.codec.to(device)
             means.add(
-                agreement=model(codec(disturbed)).argmax(1) == answers,
+                agreement=model(codec(self.disturbed(x, generator))).argmax(1) == answers,
                 clean_agreement=model(codec(x)).argmax(1) == answers,
             )
         return means.result()
