@@ -1,11 +1,11 @@
 """A run: what is asked for is resolved, the picture is attacked, rebuilt from its code, and measured."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from PIL import Image
@@ -16,36 +16,18 @@ from app.images import prepare
 from app.measure import measure, predictions
 from app.run import FRAMES_SHARE, Film, Look, Setup, target_index
 from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Watch
+from app.shelf import Shelf, resolved, resolved_codec
 from app.turns import BusyError, Turns
-from app.words import busy, waiting
-from model import ComDefend, load_classifier
-from model.attacks import (
-    ATTACKS,
-    MAX_EPSILON,
-    MIN_EPSILON,
-    THREAT_MODELS,
-    attack,
-    find_attack,
-    interruptible,
-)
-from model.classifiers import Classifier
-from model.defences import Codec
-from model.device import choose_device, device_name, settle
-from model.zoo import CLASSIFIERS, CODECS, SMALL, classifier_for, codec_for, find_classifier
+from app.words import NO_MEMORY, busy, waiting
+from model.attacks import THREAT_MODELS, attack, find_attack, interruptible
+from model.device import device_name, settle
+from model.zoo import SMALL, classifier_for
+
+log = logging.getLogger(__name__)
 
 
-def resolved(classifier: str, size: tuple[int, int]) -> str:
-    """The name of the classifier that is meant for a picture of that size, in pixels."""
-    return classifier_for(*size) if classifier == AUTO else classifier
-
-
-def resolved_codec(codec: str, classifier: str) -> str:
-    """The name of the codec that is meant before a classifier."""
-    return codec_for(classifier) if codec == AUTO else codec
-
-
-class Lab:
-    """Owns the models, the device and the turns by which one computation runs at a time.
+class Lab(Shelf):
+    """Models of one device, and the turns by which one computation runs at a time.
 
     Args:
         device: auto, cpu, cuda, cuda:1, ...
@@ -59,73 +41,18 @@ class Lab:
         clock: Callable[[], float] = time.perf_counter,
         waiting: float = math.inf,
     ) -> None:
-        self.device = choose_device(device)
+        super().__init__(device)
         self._clock = clock
         gpus = [self.device] if self.device.type == "cuda" else []
         # Attacks draw from torch's own random numbers: who goes in between must not take any away.
         self.turns = Turns(lambda: torch.random.fork_rng(devices=gpus), waiting)
-        self._classifiers: dict[str, Classifier] = {}
-        self._codecs: dict[str, ComDefend] = {}
-
-    def classifier(self, name: str, watch: Watch | None = None) -> Classifier:
-        """A classifier by name, loaded once, and downloaded where that is so."""
-        find_classifier(name)
-        if name not in self._classifiers:
-            watch = watch or Watch()
-            model = load_classifier(
-                name, self.device, lambda share: watch.report(share, f"Downloading {name}, once")
-            ).to(memory_format=torch.channels_last)
-            # Some attacks go backwards through everything: spare them the weights' gradients.
-            self._classifiers[name] = model.requires_grad_(False)
-        return self._classifiers[name]
-
-    def codec(self, name: str) -> ComDefend:
-        """A codec by name, loaded once."""
-        if not isinstance(name, str) or name not in CODECS:
-            raise ScenarioError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
-        if name not in self._codecs:
-            model = ComDefend.from_pretrained(CODECS[name].folder, map_location=self.device)
-            self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
-        return self._codecs[name]
-
-    def loaded(self) -> dict[str, list[str]]:
-        """The names of the models that are in memory."""
-        return {"classifiers": list(self._classifiers), "codecs": list(self._codecs)}
+        self._reserve: Lab | None = None
+        """Computes what this one's device has no memory for."""
 
     def warm_up(self, pictures: Iterable[Image.Image]) -> None:
         """Throw-away runs, so that the first visitor does not wait for imports and caches."""
         for picture in pictures:
             self.run(picture, Scenario(attack="FGSM", steps=None))
-
-    def scenarios(self) -> dict[str, Any]:
-        """The choices that a run has, and their limits."""
-        default = Scenario()
-        return {
-            "classifiers": {name: list(entry.config().classes) for name, entry in CLASSIFIERS.items()},
-            "codecs": list(CODECS),
-            "planes": {"min": 1, "max": {name: self.codec(name).planes for name in CODECS}, "default": None},
-            "threat_models": list(THREAT_MODELS),
-            "attacks": {
-                spec.name: {
-                    "about": spec.about,
-                    "epsilon": {"min": MIN_EPSILON, "max": MAX_EPSILON, "default": default.epsilon}
-                    if spec.has_epsilon
-                    else None,
-                    "steps": {
-                        "min": 1,
-                        "max": spec.max_steps,
-                        "default": spec.default_steps,
-                        "label": spec.steps_label,
-                    }
-                    if spec.has_steps
-                    else None,
-                    "targetable": spec.targetable,
-                    "seeded": spec.seeded,
-                }
-                for spec in ATTACKS.values()
-            },
-            "defaults": asdict(default),
-        }
 
     def classify(self, picture: Image.Image, classifier: str, watch: Watch | None = None) -> Prediction:
         """The classifier's answer for a picture, without attack or codec."""
@@ -141,7 +68,7 @@ class Lab:
         """Code (1,K,h,w) of the planes that are kept, and reconstruction (1,3,H,W), of (1,3,H,W) in [0,1]."""
         watch = watch or Watch()
         height, width = x.shape[-2:]
-        defence = self._defence(resolved_codec(codec, classifier_for(width, height)), planes)
+        defence = self.defence(resolved_codec(codec, classifier_for(width, height)), planes)
         with self._turn(watch, x) as check, interruptible(defence, check):
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
@@ -151,12 +78,6 @@ class Lab:
         watch, model = watch or Watch(), self.codec(codec)
         with self._turn(watch, x) as check, torch.inference_mode(), interruptible(model, check):
             return model.logits(x.to(self.device)).float().cpu()
-
-    def _defence(self, codec: str, planes: int | None) -> Codec:
-        model = self.codec(codec)
-        if planes is not None and not 1 <= planes <= model.planes:
-            raise ScenarioError(f"the code has 1 to {model.planes} planes to keep, not {planes}")
-        return Codec(model, planes)
 
     def run(self, picture: Image.Image, scenario: Scenario, watch: Watch | None = None) -> Outcome:
         """Attack a picture and look at it with and without the codec.
@@ -203,6 +124,28 @@ class Lab:
         on_frame: Callable[[Frame], None] | None,
         share: float = 0,
     ) -> Outcome:
+        """A run on the device, or on the CPU where the device's memory does not suffice."""
+        try:
+            return self._run_here(picture, scenario, watch, on_frame, share)
+        except torch.OutOfMemoryError:
+            if self.device.type == "cpu":
+                raise
+            log.warning("%s has no memory left: a run goes on the CPU", self.device)
+        torch.cuda.empty_cache()
+        watch.report(0, NO_MEMORY)
+        if self._reserve is None:
+            self._reserve = Lab("cpu", self._clock)
+            self._reserve.turns = self.turns
+        return self._reserve._run_here(picture, scenario, watch, on_frame, share)
+
+    def _run_here(
+        self,
+        picture: Image.Image,
+        scenario: Scenario,
+        watch: Watch,
+        on_frame: Callable[[Frame], None] | None,
+        share: float,
+    ) -> Outcome:
         setup = self.resolve(scenario, picture.size, watch)
         config = setup.classifier.config
         x = prepare(picture, config.image_size, config.crop).to(self.device)
@@ -247,7 +190,7 @@ class Lab:
                 f"unknown threat model {scenario.threat_model!r}; choose from {', '.join(THREAT_MODELS)}"
             )
         find_attack(scenario.attack).check(scenario.epsilon, scenario.steps, None)
-        defence = self._defence(scenario.codec, scenario.planes)
+        defence = self.defence(scenario.codec, scenario.planes)
         classifier = self.classifier(scenario.classifier, watch)
         return Setup(scenario, classifier, defence, target_index(scenario, classifier))
 

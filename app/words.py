@@ -6,6 +6,8 @@ from app.scenario import Reading, Step
 from model.config import ClassifierConfig
 from model.evaluate.cells import find_cell, is_cascade
 
+NO_MEMORY = "The GPU has no memory left; on with the CPU"
+
 
 def strength(scenario: dict[str, Any]) -> str:
     """The attack with its strength, e.g. "PGD (8/255, 10 steps)"."""

@@ -13,7 +13,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from app.images import full_size, open_picture
-from app.lab import resolved_codec
+from app.shelf import resolved_codec
 from model import ComDefend, load_classifier
 from model.attacks import ATTACKS
 from model.ops import unpack, unpack_code

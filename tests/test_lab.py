@@ -10,10 +10,11 @@ import torch
 
 from app.events import Frame, Progress
 from app.images import encode, open_picture, to_picture
-from app.lab import Lab, resolved_codec
+from app.lab import Lab
 from app.measure import packed
 from app.run import Pace
 from app.scenario import AUTO, VIEWS, Scenario, ScenarioError, Watch
+from app.shelf import resolved_codec
 from model import ComDefend, DefendedClassifier, pretrained
 from model.attacks import ATTACKS, THREAT_MODELS, AttackCancelled, AttackError, attack, interruptible
 from model.files import WeightsError
@@ -459,3 +460,28 @@ def test_who_waits_reads_his_place_and_who_finds_no_place_reads_when_to_come_bac
         stop.stop()
         thread.join(10)
     assert lab.turns.idle
+
+
+def test_what_a_gpu_has_no_memory_for_is_computed_on_the_cpu_and_said(lab, picture, monkeypatch, caplog):
+    told, run_here = [], Lab._run_here
+
+    def full(self, *arguments):
+        if self is gpu:
+            raise torch.OutOfMemoryError
+        self._classifiers, self._codecs = lab._classifiers, lab._codecs
+        return run_here(self, *arguments)
+
+    gpu = Lab("cpu")
+    gpu.device = torch.device("cuda", 0)  # there need be none
+    monkeypatch.setattr(Lab, "_run_here", full)
+    for _ in range(2):
+        outcome = gpu.run(picture, scenario("PGD"), Watch(lambda _, what: told.append(what)))
+        assert outcome.device == "cpu"
+        assert told.pop(0) == "The GPU has no memory left; on with the CPU"
+        assert "PGD at work (grey-box)" in told
+        told.clear()
+    assert "has no memory left" in caplog.text
+    assert torch.equal(outcome.adversarial, lab.run(picture, scenario("PGD")).adversarial)
+    monkeypatch.setattr(gpu, "device", torch.device("cpu"))
+    with pytest.raises(torch.OutOfMemoryError):  # where there is no other device, it is an error like others
+        gpu.run(picture, scenario("PGD"))

@@ -15,9 +15,10 @@ from app.events import Progress
 from app.handlers.errors import answered, answered_stream
 from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import open_picture
-from app.lab import Lab, resolved, resolved_codec
+from app.lab import Lab
 from app.page import ask_text
 from app.scenario import Outcome, Scenario, ScenarioError, Watch, in_detail, kept_planes, make_scenario, whole
+from app.shelf import resolved, resolved_codec
 from model.attacks import AttackCancelled
 from model.zoo import CODECS
 

@@ -8,9 +8,9 @@ from app import figures, views, words
 from app.handlers.errors import answered
 from app.handlers.visitors import Upload, Visitors
 from app.images import ImageError, open_picture
-from app.lab import resolved
 from app.page.text import ANY_OTHER
 from app.scenario import Outcome, ScenarioError, in_detail
+from app.shelf import resolved
 from model.data import central_box
 from model.zoo import find_classifier
 

@@ -10,9 +10,10 @@ from app import settings
 from app.handlers.errors import answered
 from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import ImageError, full_size, open_picture, to_picture
-from app.lab import Lab, resolved, resolved_codec
+from app.lab import Lab
 from app.measure import packed
 from app.scenario import AUTO, Scenario, Watch, make_scenario, whole
+from app.shelf import resolved, resolved_codec
 from app.views import cached_file
 from model.attacks import ThreatModel
 

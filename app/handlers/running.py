@@ -12,10 +12,11 @@ from app.events import Frame, Progress
 from app.handlers.errors import answered, warned
 from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import open_picture
-from app.lab import Lab, resolved, resolved_codec
+from app.lab import Lab
 from app.opening import Opening
 from app.page import text
 from app.scenario import BOTH, Outcome, Scenario, ScenarioError, Watch, kept_planes, make_scenario
+from app.shelf import resolved, resolved_codec
 from app.views import RunView
 from model.attacks import THREAT_MODELS, AttackCancelled
 

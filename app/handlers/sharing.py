@@ -21,9 +21,9 @@ from app.bundle import bundle
 from app.handlers.errors import answered
 from app.handlers.visitors import Upload
 from app.images import open_picture
-from app.lab import resolved, resolved_codec
 from app.page import text
 from app.scenario import BOTH, Outcome, Scenario, ScenarioError, in_detail, kept_planes, make_scenario
+from app.shelf import resolved, resolved_codec
 from app.views import cached_file
 from model.attacks import ATTACKS
 from model.zoo import classifier_for, find_classifier
