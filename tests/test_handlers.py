@@ -114,8 +114,8 @@ def test_a_stopped_run_that_ends_late_does_not_shield_the_next_from_a_stop(monke
         if len(watches) == 1:
             assert page.stop(VISITOR)[:2] == (None, text.STOPPED)
             run_views(page, replace(wish, press=2))  # the next run begins
-            page.visitors._watches["visitor"] = second = Watch()  # and still goes on when the first one ends
-            watches.append(second)
+            watches.append(Watch())
+            page.visitors._watches["visitor"].add(watches[-1])  # and still goes on when the first one ends
         raise AttackCancelled
 
     monkeypatch.setattr(page.lab, "events", events)
