@@ -60,7 +60,7 @@ class Address:
         values |= {name: getattr(self.scenario, name) for name in ENTRIES}
         values |= {"hide": ",".join(self.hidden)} | ({"threat_model": BOTH} if self.both else {})
         said = {name: value for name, value in values.items() if value not in (None, "", AUTO)}
-        return urlencode({name: _written(value) for name, value in said.items()}, safe=",")
+        return urlencode({name: _written(value) for name, value in said.items()}, safe=",", errors="replace")
 
 
 def _written(value: Any) -> str:

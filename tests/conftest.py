@@ -1,14 +1,16 @@
 """Small models and small data for all tests."""
 
+import asyncio
 import importlib.util
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from model.zoo import CODECS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = ROOT / "app" / "examples" / "espresso.jpg"
 TINY_CODEC = CodecConfig(com_widths=(8, 12), rec_widths=(8, 3))
@@ -55,6 +58,22 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What asynchronous work comes to, in a thread of its own.
+
+    Once a browser was started, Playwright's event loop runs in that of the tests.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(autouse=True)
+def numbers_as_they_are() -> Iterator[None]:
+    """A command line that a test calls flushes denormal numbers in all of this process."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 def ticking(seconds: float) -> Callable[[], float]:

@@ -132,7 +132,11 @@ def check_pictures(page: Page) -> None:
 
 
 def check_access(page: Page) -> None:
-    """No serious finding of axe-core."""
+    """No serious finding of axe-core, once what fades in or out has done so."""
+    page.evaluate(
+        """Promise.all(document.getAnimations().filter(
+             it => it.effect.getComputedTiming().endTime < Infinity).map(it => it.finished.catch(() => 0)))"""
+    )
     page.add_script_tag(path=AXE)
     found = page.evaluate("axe.run(document)")["violations"]
     serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]

@@ -1,6 +1,5 @@
 """What stands before each endpoint of the page, without a server."""
 
-import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from app.lab import Lab
 from app.page.build import build_demo
 from app.page.guard import GuardedBlocks
 from app.server.gate import REFUSED
+from tests.conftest import finished
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def refusal(demo: GuardedBlocks, fn: BlockFunction, values: list[Any]) -> str:
     """What is said to a call, of which it is noted that it was the caller's mistake."""
     http = SimpleNamespace(scope={"type": "http"})
     with pytest.raises(Refusal) as caught:
-        asyncio.run(demo.process_api(fn, values, request=SimpleNamespace(request=http)))
+        finished(demo.process_api(fn, values, request=SimpleNamespace(request=http)))
     assert http.scope[REFUSED]
     return caught.value.message
 

@@ -1,6 +1,5 @@
 """What stands around a server, without one: limits, temporary files, closing, what is told of runs."""
 
-import asyncio
 import json
 import logging
 import os
@@ -20,9 +19,7 @@ from app.server.duty import STEP_SECONDS, Duty
 from app.server.gate import FAILED, NOT_HERE, TOO_LARGE, UNREADABLE, Gate
 from app.server.runs import ARRIVED, BEGAN, WAITED, Journal
 from app.settings import Limits, Settings
-
-ROOT = Path(__file__).resolve().parent.parent
-
+from tests.conftest import ROOT, finished
 
 # Limits
 
@@ -273,7 +270,7 @@ def asked(app: Any, method: str, path: str, *parts: bytes, headers: Any = (), li
 
     scope = {"type": "http", "method": method, "path": path, "headers": list(headers), "root_path": ""}
     gate = Gate(app, lambda _: limit, lambda: {"status": "closing"})
-    asyncio.run(gate(scope, receive, send))
+    finished(gate(scope, receive, send))
     assert [message["type"] for message in sent].count("http.response.start") == 1
     body = b"".join(message.get("body", b"") for message in sent)
     return sent[0]["status"], dict(sent[0]["headers"]), body

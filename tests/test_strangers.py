@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import matplotlib
 import pytest
 from mcp import ClientSession
 from PIL import Image
@@ -422,6 +423,7 @@ def strangely_opened(lab: Lab, events: list[list[str]]) -> list[list[str]]:
     paths = sysconfig.get_paths()
     allowed = [
         str(lab.uploads), str(EXAMPLES), str(ROOT / "weights"), str(ROOT / "app" / "report"),
+        matplotlib.get_cachedir(),  # its list of fonts: torchattacks imports it
         *(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     ]  # fmt: skip
     decoder = str(ROOT / "app" / "decoder.py")

@@ -1,12 +1,10 @@
 """The endpoints as tools, through the ``mcp`` package's own client against a started server."""
 
-import asyncio
 import base64
 import importlib.util
 import io
 import json
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,13 +21,11 @@ from app.page.tools import Tools
 from app.uploads import UploadError
 from model.attacks import ATTACKS
 from model.ops import unpack_code
+from tests.conftest import finished
 
 
 def talk(address: str, conversation: Callable[[ClientSession], Awaitable[Any]], query: str = "") -> Any:
-    """What a conversation with the lab's tools comes to.
-
-    In a thread of its own: once a browser was started, Playwright's event loop runs in this one.
-    """
+    """What a conversation with the lab's tools comes to."""
 
     async def connected() -> Any:
         async with (
@@ -39,8 +35,7 @@ def talk(address: str, conversation: Callable[[ClientSession], Awaitable[Any]], 
             await session.initialize()
             return await conversation(session)
 
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(connected())).result()
+    return finished(connected())
 
 
 def call(address: str, tool: str, progress: Any = None, **arguments: Any) -> CallToolResult:
