@@ -54,7 +54,10 @@ class PageClient:
             pass
 
     def changes(self, callback: str, *data: object) -> Iterator[set[str | None]]:
-        """An event that queues: which components, by ``elem_id``, it changes, each time that it tells."""
+        """An event that queues: which components, by ``elem_id``, it changes, each time that it tells.
+
+        Listens until the server has nothing more to say: who goes before is taken for one who has left.
+        """
         self._post("/gradio_api/queue/join", self._names[callback], data)
         with self._http.stream("GET", f"/gradio_api/queue/data?session_hash={self._session}") as stream:
             for line in stream.iter_lines():
@@ -69,8 +72,6 @@ class PageClient:
                         for name, value in zip(self._outputs[callback], values, strict=True)
                         if value not in ([], {"__type__": "update"})  # no difference; left as it is
                     }
-                if kind == "process_completed":
-                    return
 
     def _post(self, path: str, event: int, data: tuple[object, ...]) -> Any:
         body = {"fn_index": event, "data": data, "session_hash": self._session}

@@ -4,14 +4,18 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from gradio.blocks import BlockFunction
+from gradio.state_holder import SessionState
 
 from app.handlers.errors import CLOSING, Refusal
 from app.lab import Lab
 from app.page.build import build_demo
 from app.page.guard import GuardedBlocks
+from app.server.duty import Duty
 from app.server.gate import REFUSED
+from app.server.runs import Journal
 from tests.conftest import finished
 
 
@@ -54,3 +58,28 @@ def test_while_it_closes_nothing_is_begun(demo, caplog):
     demo.duty.close()
     assert refusal(demo, endpoint(demo, "classify", 2), [None, "auto"]) == CLOSING
     assert caplog.messages == ['{"event": "refused", "endpoint": "classify"}']
+
+
+def test_what_is_left_as_it_is_is_not_made_anew(monkeypatch):
+    """And what changes comes to the same as with Gradio's own way."""
+    made = []
+    with GuardedBlocks(duty=Duty(), journal=Journal()) as demo:
+        outputs = [gr.Textbox(), gr.State(1), gr.Textbox(), gr.Number(), gr.State(2)]
+        gr.Button().click(lambda: None, None, outputs)
+    (fn,) = demo.fns.values()
+    values = [gr.skip(), "new", gr.update(visible=False), 7, gr.skip()]
+    own, plain = SessionState(demo), SessionState(demo)
+    initialise = gr.Textbox.__init__
+    monkeypatch.setattr(
+        gr.Textbox, "__init__", lambda self, *a, **k: made.append(self) or initialise(self, *a, **k)
+    )
+    found = finished(demo.postprocess_data(fn, values, own))
+    assert len(made) == 1
+    assert found == finished(gr.Blocks.postprocess_data(demo, fn, values, plain))
+    assert found == [gr.skip(), None, {"visible": False, "__type__": "update"}, 7, None]
+    assert own[outputs[1]._id] == plain[outputs[1]._id] == "new"
+    assert own[outputs[4]._id] == 2
+    left = finished(demo.postprocess_data(fn, [gr.skip()] * 5, own))
+    assert left == [gr.skip(), None, gr.skip(), gr.skip(), None]
+    one = finished(demo.postprocess_data(fn, ["text", *[gr.skip()] * 4], own))
+    assert one == ["text", None, gr.skip(), gr.skip(), None]

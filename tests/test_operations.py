@@ -207,7 +207,12 @@ def test_a_run_is_one_line_of_json_without_a_picture_or_an_address(caplog):
     found, scope = Found(), {ARRIVED: 100.5, BEGAN: 101.0, WAITED: 0.25}
     now = 102.0
     for _ in range(2):  # a page that is told of it twice is one run
-        journal.tell("attack", ("status", [found], "<img src='data:image/png;base64,x'>"), 101.5, scope)
+        journal.tell(
+            "attack",
+            ("status", [found], found.summary(), "<img src='data:image/png;base64,x'>"),
+            101.5,
+            scope,
+        )
     (line,) = caplog.messages
     assert json.loads(line) == {
         "event": "run", "endpoint": "attack", "scenario": found.summary()["scenario"],

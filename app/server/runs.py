@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 ARRIVED = "comdefend.arrived"
@@ -20,7 +20,6 @@ WAITED = "comdefend.waited"
 log = logging.getLogger("app.runs")
 
 
-@runtime_checkable
 class Finding(Protocol):
     """What a run found: an :class:`app.scenario.Outcome`, of which only this is asked here."""
 
@@ -83,15 +82,24 @@ class Journal:
             listener(told)
 
     def _summaries(self, results: Any) -> Iterator[dict[str, Any]]:
-        for result in results if isinstance(results, tuple | list) else [results]:
-            if isinstance(result, Finding):
-                if self._told.get(id(result)) is not result:
-                    self._told[id(result)] = result
-                    yield result.summary()
-            elif isinstance(result, list):
-                yield from self._summaries(result)
-            elif isinstance(result, dict) and {"scenario", "verdict", "timings_ms"} <= result.keys():
-                yield result
+        """Of a page's endpoints by what they found, which is shown as JSON, too; of others by that JSON."""
+        found = list(_findings(results))
+        for finding in found:
+            if self._told.get(id(finding)) is not finding:
+                self._told[id(finding)] = finding
+                yield finding.summary()
+        if not found:
+            for result in results if isinstance(results, tuple | list) else [results]:
+                if isinstance(result, dict) and {"scenario", "verdict", "timings_ms"} <= result.keys():
+                    yield result
+
+
+def _findings(results: Any) -> Iterator[Finding]:
+    if isinstance(results, tuple | list):
+        for result in results:
+            yield from _findings(result)
+    elif hasattr(results, "summary"):
+        yield results
 
 
 def note_wait(request: Any, seconds: float) -> None:

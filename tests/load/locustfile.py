@@ -59,12 +59,12 @@ class Visitor(User):
 
     @task(4)
     def attack(self) -> None:
-        """Let go of the slider, and wait for the verdict."""
+        """Press the button, and wait for the verdict."""
         if self.page is None or self.uploaded is None:
             self.on_start()
             return
         wish = controls(self.uploaded, random.choice(ATTACKS), random.randint(1, 32))  # noqa: S311
-        self.timed("ask", lambda: self.page.queue("ask", True, None, *wish))  # type: ignore[union-attr]
+        self.timed("press", lambda: self.page.queue("press", *wish))  # type: ignore[union-attr]
         self.timed(f"run, {self.kind}", self.follow)
 
     def follow(self) -> None:
@@ -76,7 +76,7 @@ class Visitor(User):
         assert self.page is not None
         changed = {name for names in self.page.changes("follow", None, None, None, *PAIR) for name in names}
         if "verdict" not in changed:
-            raise RuntimeError("a run came to no verdict")
+            raise RuntimeError(f"a run came to no verdict, but to {sorted(map(str, changed))}")
 
     def timed(self, name: str, action: Callable[[], Any]) -> Any:
         """What an action gives; None, and a failure in locust's statistics, where it fails."""
