@@ -75,7 +75,12 @@ def ran(page: Page, since: int) -> str:
 
 
 def attack(page: Page) -> str:
-    """Press the button and wait for the verdict."""
+    """Press the button and wait for the verdict; before, for what the controls have set going by themselves.
+
+    A status that says the same once more is not noticed: one run could not be told from the other.
+    """
+    page.wait_for_timeout(300)
+    page.wait_for_function(r"!/( …|%\.)$/.test(said.at(-1) ?? '')", timeout=WORST)
     since = len(said(page))
     page.locator("#run").click()
     return ran(page, since)

@@ -15,6 +15,7 @@ from model.data import ImageSet, cutmix, load_split, random_crops, to_float
 from model.metrics import psnr
 from model.recipes import (
     TASKS,
+    AnswersTask,
     ClassifierTask,
     CodecTask,
     LightTask,
@@ -73,7 +74,7 @@ def test_a_step_follows_its_generator(kind, tiny_weights, data):
 def test_a_step_stays_on_its_device(kind, tiny_weights, data, monkeypatch):
     """On torch's device without memory, as on a GPU: a tensor from the CPU among the others is an error."""
     kept = torch.full((8,), 12, device="meta")
-    for recipe in (PurifyTask, LightTask):  # these go by the generator's device
+    for recipe in (PurifyTask, LightTask, AnswersTask):  # these go by the generator's device
         monkeypatch.setattr(recipe, "planes", lambda self, count, generator: kept)
     monkeypatch.setattr(LightTask, "some_guide", lambda self, generator: self.guides[0])
     task = kind(data)

@@ -107,7 +107,7 @@ def test_an_unknown_classifier_is_an_error_that_lists_the_names():
 def own_codecs(monkeypatch):
     """What a test does to the codecs does not last."""
     monkeypatch.setattr(zoo, "CODECS", dict(CODECS))
-    monkeypatch.setattr("app.lab.CODECS", zoo.CODECS)
+    monkeypatch.setattr("app.shelf.CODECS", zoo.CODECS)
     return zoo.CODECS
 
 

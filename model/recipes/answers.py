@@ -81,10 +81,8 @@ class AnswersTask(Task[AnswersSettings]):
         with torch.no_grad():
             wanted = self.teacher.to(x.device)(x).float().softmax(1)
             codec = self.codec.to(x.device)
-            planes = kept_planes(
-                len(x), -(-codec.planes // LEAST), codec.planes, self.settings.dropout, generator
-            )
-            x_hat = codec(self.disturbed(x, generator), planes=planes.to(x.device)).float()
+            planes = self.planes(len(x), generator)
+            x_hat = codec(self.disturbed(x, generator), planes=planes).float()
         answers = self.model(x_hat).float().log_softmax(1)
         divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
         return Step(divergence, {"divergence": divergence.detach()})
@@ -93,6 +91,11 @@ class AnswersTask(Task[AnswersSettings]):
         """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
         white = noisy(x, 0.0, self.settings.strongest, generator)
         return blotched(white, self.settings.coarse, generator).clamp(0, 1)
+
+    def planes(self, count: int, generator: torch.Generator) -> Tensor:
+        """How many planes each of ``count`` reconstructions is made of, shape (count,), int64."""
+        total = self.codec.planes
+        return kept_planes(count, -(-total // LEAST), total, self.settings.dropout, generator)
 
     def finish(self, data: ImageSet) -> None:
         self.model.half()
