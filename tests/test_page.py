@@ -155,7 +155,7 @@ def test_both_attackers_next_to_each_other(browser, server):
     first = page.locator("#strip .says").nth(3).inner_text()
     page.locator("#detail").get_by_label("Knows both (adaptive)").check()
     expect(page.locator("#strip .says").nth(3)).not_to_have_text(first, use_inner_text=True)
-    expect(page.locator("#verdict")).to_have_text(sentence)  # that of both
+    expect(page.locator("#verdict span.md")).to_have_text(sentence)  # that of both
     page.get_by_label("Knows the classifier only (grey-box)").first.check()
     attack(page)
     expect(cards).to_have_count(0)

@@ -121,7 +121,7 @@ def test_a_closed_page_does_not_keep_the_model_busy(browser, server):
 
 def test_one_click_flips_to_the_run_before_and_back(browser, server):
     page = opened(browser, server)
-    first = page.locator("#verdict").inner_text()
+    first = page.locator("#verdict span.md").inner_text()
     expect(page.locator("#flip")).to_be_hidden()
     since = len(said(page))
     choose_example(page, "ship")
@@ -129,7 +129,7 @@ def test_one_click_flips_to_the_run_before_and_back(browser, server):
     code = page.locator("#code img").get_attribute("src")
     for sentence in (first, second):
         page.locator("#flip").click()
-        expect(page.locator("#verdict")).to_have_text(sentence, use_inner_text=True)
+        expect(page.locator("#verdict span.md")).to_have_text(sentence, use_inner_text=True)
     assert first != second
     expect(page.locator("#code img")).to_have_js_property("complete", True)
     assert page.locator("#code img").get_attribute("src") != ""
