@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.events import Frame, Progress, streamed
 from app.images import prepare
@@ -59,7 +59,7 @@ class Lab(Shelf):
         watch = watch or Watch()
         model = self.classifier(classifier, watch)
         x = prepare(picture, model.config.image_size, model.config.crop).to(self.device)
-        with self._turn(watch, x), torch.inference_mode():
+        with self.step(model, watch, x), torch.inference_mode():
             return predictions(model, model(x))[0]
 
     def defend(
@@ -69,14 +69,14 @@ class Lab(Shelf):
         watch = watch or Watch()
         height, width = x.shape[-2:]
         defence = self.defence(resolved_codec(codec, classifier_for(width, height)), planes)
-        with self._turn(watch, x) as check, interruptible(defence, check):
+        with self.step(defence, watch, x):
             code = defence.codec.compress(x.to(self.device), defence.planes)
             return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
     def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
         """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
         watch, model = watch or Watch(), self.codec(codec)
-        with self._turn(watch, x) as check, torch.inference_mode(), interruptible(model, check):
+        with self.step(model, watch, x), torch.inference_mode():
             return model.logits(x.to(self.device)).float().cpu()
 
     def run(self, picture: Image.Image, scenario: Scenario, watch: Watch | None = None) -> Outcome:
@@ -150,8 +150,8 @@ class Lab(Shelf):
         config = setup.classifier.config
         x = prepare(picture, config.image_size, config.crop).to(self.device)
         timings = dict.fromkeys(("attack", "compress", "reconstruct", "classify"), 0.0)
-        everything = torch.nn.ModuleList((setup.classifier, setup.defence.codec))
-        with self._turn(watch, x) as check, interruptible(everything, check):
+        everything = nn.ModuleList((setup.classifier, setup.defence.codec))
+        with self.step(everything, watch, x):
             original = self._look(setup, x, timings)
             film = Film(
                 setup,
@@ -240,8 +240,16 @@ class Lab(Shelf):
         return Look(x, code[:, :planes], rebuilt, bare, defended)
 
     @contextmanager
-    def _turn(self, watch: Watch, x: Tensor) -> Iterator[Callable[[], None]]:
-        """A turn for work on pictures (B,C,H,W): what is to be called as often as possible in it."""
+    def step(self, models: nn.Module, watch: Watch, x: Tensor) -> Iterator[None]:
+        """A turn for work by ``models`` on pictures (B,C,H,W): a stop ends it at their next layer.
+
+        Between layers it lets others go first, if it is their turn. A generator must not yield in it: whoever
+        goes through it may never come back, and others wait.
+
+        Raises:
+            AttackCancelled: the watch stopped it.
+            ScenarioError: it took too long, or too many wait already.
+        """
 
         def told(ahead: int, seconds: float) -> None:
             watch.report(0, waiting(ahead, seconds))
@@ -253,10 +261,10 @@ class Lab(Shelf):
         lane = "small" if x[:, 0].numel() <= SMALL**2 else "large"
         asked, away = self._clock(), self.turns.away
         try:
-            with self.turns.turn(watch.check, lane, told):
+            with self.turns.turn(watch.check, lane, told), interruptible(models, check):
                 waited = self._clock() - asked
                 try:
-                    yield check
+                    yield
                 finally:
                     watch.waits.append(waited + self.turns.away - away)
         except BusyError as error:

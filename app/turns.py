@@ -73,7 +73,7 @@ class Turns:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return sum(len(lane.waiting) for lane in self._lanes.values())
+        return sum(len(lane.waiting) for lane in tuple(self._lanes.values()))  # of a dict that may grow
 
     @property
     def idle(self) -> bool:

@@ -20,6 +20,7 @@ from app.events import Progress
 from app.images import encode, to_picture
 from app.lab import Lab
 from app.scenario import Prediction, ScenarioError, Watch
+from app.turns import Turns
 from model import ComDefend, DefendedClassifier
 from model.attacks import THREAT_MODELS, AttackCancelled, AttackError, attack
 from model.classifiers import Classifier
@@ -390,3 +391,32 @@ def test_what_are_no_planes_is_refused(value):
 def test_planes_are_chosen_once_each():
     assert chosen_planes([3, 1, 3.0], 12) == (1, 3)
     assert chosen_planes([], 12) == ()
+
+
+def test_a_step_that_finds_no_place_says_when_to_come_back(lab, outcome):
+    lab.turns = Turns(limit=0)
+    with lab.turns.turn(), pytest.raises(ScenarioError, match="The machine is busy"):
+        without(lab, outcome, (), Watch())
+    assert lab.turns.idle
+
+
+def test_a_step_lets_another_lane_go_first(lab, outcome, monkeypatch):
+    monkeypatch.setattr("app.turns.SLICE_SECONDS", 0.0)
+    done = threading.Event()
+
+    def other() -> None:
+        with lab.turns.turn(lane="another"):
+            done.set()
+
+    thread, watch, classifier = threading.Thread(target=other), Watch(), lab.classifier("cifar10")
+    with lab.step(classifier, watch, outcome.original):
+        thread.start()
+        while not lab.turns.waiting:
+            pass
+        for _ in range(10_000):
+            if done.is_set():
+                break
+            classifier(outcome.original)
+    thread.join(10)
+    assert done.is_set()
+    assert sum(watch.waits) >= lab.turns.away > 0

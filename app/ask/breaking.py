@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 from PIL import Image
 
-from app.ask.steps import check_strength
+from app.ask.strength import check_strength
 from app.events import Progress
 from app.lab import Lab
 from app.scenario import Outcome, Scenario, Watch

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from app.ask.steps import step
 from app.events import Progress
 from app.images import encode, to_picture
 from app.lab import Lab
@@ -100,14 +99,18 @@ def survey(
 
     def now() -> float:
         settle(lab.device)
-        return clock()
+        return clock() - lab.turns.away
 
     for number, name in enumerate(names):
         yield Progress(number / len(names), name.text)
         watch.check()
         defence = _load(lab, name)
         models = nn.ModuleList((classifier, defence))
-        with step(lab, models, watch), torch.inference_mode(), seeded(outcome.scenario.seed, lab.device):
+        with (
+            lab.step(models, watch, pictures[0]),
+            torch.inference_mode(),
+            seeded(outcome.scenario.seed, lab.device),
+        ):
             clean = defence(pictures[0])  # the first pass of a network takes longer: it is not timed
             start = now()
             attacked = defence(pictures[1])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from app.ask.bundle import fifty_pictures
-from app.ask.steps import check_strength, step
+from app.ask.strength import check_strength
 from app.events import Progress
 from app.lab import Lab
 from app.run import Setup
@@ -144,7 +144,7 @@ class _Trial:
             empty = torch.zeros(0, dtype=torch.bool, device=x.device)
             return empty, empty
         classifier, defence = self.setup.classifier, self.setup.defence
-        with step(self.lab, self._models, self.watch), torch.no_grad():
+        with self.lab.step(self._models, self.watch, x), torch.no_grad():
             return classifier(x).argmax(1) == y, classifier(defence(x)).argmax(1) == y
 
     def attacked(self, x: Tensor, y: Tensor, strength: int, seed: int, *, adaptive: bool) -> Tensor:
@@ -157,7 +157,7 @@ class _Trial:
         for few, true in zip(x.split(together), y.split(together), strict=True):
             if len(few) == 0:  # of no pictures, `split` makes one part
                 break
-            with step(self.lab, self._models, self.watch):
+            with self.lab.step(self._models, self.watch, few):
                 found.append(
                     attack(
                         scenario.attack,

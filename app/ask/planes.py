@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.ask.steps import step
 from app.events import Progress
 from app.lab import Lab
 from app.measure import predictions
@@ -72,7 +71,7 @@ def without(lab: Lab, outcome: Outcome, off: Collection[int], watch: Watch) -> W
     codec = lab.codec(outcome.scenario.codec)
     size = (outcome.original.shape[-2], outcome.original.shape[-1])
     codes = [_whole_code(code, codec.planes) for code in (outcome.code_original, outcome.code_adversarial)]
-    with step(lab, nn.ModuleList((classifier, codec)), watch), torch.inference_mode():
+    with lab.step(nn.ModuleList((classifier, codec)), watch, outcome.original), torch.inference_mode():
         # One at a time, as in a run: with nothing off, the pictures are the run's, bit for bit.
         rebuilt = [codec.reconstruct(without_planes(code, off).to(lab.device), size) for code in codes]
         answers = predictions(classifier, torch.cat([classifier(x) for x in rebuilt]))
@@ -110,7 +109,7 @@ def carried(lab: Lab, outcome: Outcome, watch: Watch) -> Iterator[Progress | Car
     for first in range(0, count, together):
         numbers = range(first, min(count, first + together))
         yield Progress(first / count, f"{first} of {count}")
-        with step(lab, models, watch), torch.inference_mode():
+        with lab.step(models, watch, outcome.original), torch.inference_mode():
             rebuilt = codec.reconstruct(torch.cat([without_planes(code, (n,)) for n in numbers]), size)
             moved = (rebuilt - full).square().mean((1, 2, 3)).sqrt()  # (B,)
             answers = predictions(classifier, classifier(rebuilt))
