@@ -14,8 +14,8 @@ from app.lab import Lab
 from app.page.build import build_demo
 from app.page.guard import GuardedBlocks
 from app.server.duty import Duty
-from app.server.gate import REFUSED
 from app.server.runs import Journal
+from app.server.scope import REFUSED
 from tests.conftest import finished
 
 

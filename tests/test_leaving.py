@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from app.handlers.visitors import Visitors
-from app.server.leaving import LEAVING, Leaving, leaving_of
+from app.server.leaving import Leaving, leaving_of
+from app.server.scope import LEAVING
 from model.attacks import AttackCancelled
 from tests.conftest import ROOT
 

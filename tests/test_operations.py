@@ -17,7 +17,8 @@ import pytest
 from app.server import leftovers, metrics, routes
 from app.server.duty import STEP_SECONDS, Duty
 from app.server.gate import FAILED, NOT_HERE, TOO_LARGE, UNREADABLE, Gate
-from app.server.runs import ARRIVED, BEGAN, WAITED, Journal
+from app.server.runs import Journal
+from app.server.scope import ARRIVED, BEGAN, WAITED
 from app.settings import Limits, Settings
 from tests.conftest import ROOT, finished
 
@@ -210,7 +211,6 @@ def test_a_run_is_one_line_of_json_without_a_picture_or_an_address(caplog):
         journal.tell(
             "attack",
             ("status", [found], found.summary(), "<img src='data:image/png;base64,x'>"),
-            101.5,
             scope,
         )
     (line,) = caplog.messages
@@ -220,13 +220,13 @@ def test_a_run_is_one_line_of_json_without_a_picture_or_an_address(caplog):
         "queue_s": 0.75, "seconds": 0.75,
     }  # fmt: skip
     caplog.clear()
-    journal.tell("run", ("picture", "code.npz", found.summary()), 101.0, {})
+    journal.tell("run", ("picture", "code.npz", found.summary()), {BEGAN: 101.0})
     assert json.loads(caplog.messages[0])["queue_s"] is None
     caplog.clear()
-    journal.tell("classify", ({"label": "cat"},), 101.0, {})
-    journal.tell("inspect", None, 101.0, {})
+    journal.tell("classify", ({"label": "cat"},), {BEGAN: 101.0})
+    journal.tell("inspect", None, {BEGAN: 101.0})
     assert caplog.messages == []
-    Journal(untold=["open"]).tell("open", [Found()], 101.0, {})
+    Journal(untold=["open"]).tell("open", [Found()], {BEGAN: 101.0})
     assert caplog.messages == []
     journal.ended("run", "refused")
     assert json.loads(caplog.messages[0]) == {"event": "refused", "endpoint": "run"}
@@ -238,7 +238,7 @@ def test_prometheus_is_told_of_runs():
 
     listen, port = metrics.start(0, "127.0.0.1", waiting=lambda: 3, going=lambda: 1)
     journal = Journal(listeners=[listen])
-    journal.tell("run", (Found(),), time.monotonic() - 2, {ARRIVED: time.monotonic() - 3})
+    journal.tell("run", (Found(),), {BEGAN: time.monotonic() - 2, ARRIVED: time.monotonic() - 3})
     journal.ended("run", "refused")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         told = answer.read().decode()

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.scenario import Watch
 from app.server.leaving import leaving_of
-from app.server.runs import note_wait
+from app.server.scope import WAITED, scope_of
 
 Upload = bytes | str | None
 """What a picture's file holds, which is all that is known of a visitor's; or the path of one of our own."""
@@ -50,7 +50,7 @@ class Visitors:
                 self._watches[session].discard(watch)
                 if not self._watches[session]:
                     del self._watches[session]
-            note_wait(request, sum(watch.waits))
+            scope_of(request)[WAITED] = sum(watch.waits)
 
     def stop(self, request: gr.Request, overtaken: bool = False) -> None:
         """End a visitor's run, if there is one; ``overtaken``: because another one is wanted."""

@@ -16,15 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.server import routes
 from app.server.headers import headers_for
-from app.server.leaving import LEAVING, Leaving
-from app.server.runs import ARRIVED
+from app.server.leaving import Leaving
+from app.server.scope import ARRIVED, LEAVING, REFUSED
 
 NOT_HERE = "There is nothing here. What can be called is at /gradio_api/info."
 UNREADABLE = "This call cannot be read. What can be called, and how, is at /gradio_api/info."
 TOO_LARGE = "This is too large to send: the limit is {:.1f} MB."
 FAILED = "Something went wrong on our side; the log has the details."
-REFUSED = "comdefend.refused"
-"""Set in a request's scope where a handler said no: Gradio answers 500 to that, as to any error."""
 BAD_CALL = (LookupError, TypeError, ValueError, RecursionError, AttributeError)
 """What Gradio's routes run into where a call is not as they expect it."""
 log = logging.getLogger(__name__)

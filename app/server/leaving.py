@@ -1,11 +1,10 @@
 """Who has left: a client that does not wait any more for what it asked for, whose work can end."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-LEAVING = "comdefend.leaving"
-"""Set in a request's scope whose connection is open as long as somebody waits for the answer."""
+from app.server.scope import LEAVING, scope_of
 
 
 class Leaving:
@@ -34,11 +33,6 @@ class Leaving:
 
 
 def leaving_of(request: Any) -> Leaving | None:
-    """What a handler's request has of it: nothing where the queue stands between the two.
-
-    Args:
-        request: Gradio's, around that of the server.
-    """
-    scope = getattr(getattr(request, "request", None), "scope", None)
-    found = scope.get(LEAVING) if isinstance(scope, Mapping) else None
-    return found if isinstance(found, Leaving) else None
+    """What a handler's request, Gradio's, has of it: nothing where the queue stands between the two."""
+    found: Leaving | None = scope_of(request).get(LEAVING)
+    return found

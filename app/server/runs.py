@@ -7,16 +7,12 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-ARRIVED = "comdefend.arrived"
-"""Set in a request's scope: when it came, by :func:`time.monotonic`."""
-BEGAN = "comdefend.began"
-"""When its handler was called for the first time: one that streams is called for each thing that it tells."""
-WAITED = "comdefend.waited"
-"""How many seconds its work waited for its turn, of those since."""
+from app.server.scope import ARRIVED, BEGAN, WAITED
+
 log = logging.getLogger("app.runs")
 
 
@@ -47,18 +43,16 @@ class Journal:
         self.listeners = list(listeners)
         self._told: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def tell(self, endpoint: str, results: Any, began: float, scope: Mapping[str, Any]) -> None:
+    def tell(self, endpoint: str, results: Any, scope: Mapping[str, Any]) -> None:
         """Log the runs that are among an endpoint's results, if there are any that were not told of yet.
 
         Args:
-            began: when this call of the handler began, by the clock.
-            scope: the request's, which has the rest.
+            scope: the request's, which says when what happened.
         """
-        began, waited = scope.get(BEGAN, began), scope.get(WAITED, 0.0)
-        arrived = scope.get(ARRIVED)
+        began, waited, arrived = scope[BEGAN], scope.get(WAITED, 0.0), scope.get(ARRIVED)
         for summary in self._summaries(results):
             if endpoint in self._untold:
-                continue
+                continue  # noted all the same: the page hands such a run on
             self._say(
                 {
                     "event": "run",
@@ -100,13 +94,6 @@ def _findings(results: Any) -> Iterator[Finding]:
             yield from _findings(result)
     elif hasattr(results, "summary"):
         yield results
-
-
-def note_wait(request: Any, seconds: float) -> None:
-    """Remember for the journal how long a request's work waited; ``request`` is Gradio's."""
-    scope = getattr(getattr(request, "request", None), "scope", None)
-    if isinstance(scope, MutableMapping):
-        scope[WAITED] = seconds
 
 
 def log_to_stderr() -> None:
