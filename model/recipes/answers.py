@@ -12,7 +12,7 @@ from model.data import ImageSet, central_crop, random_crops, to_float
 from model.device import on_gpu
 from model.metrics import Means
 from model.recipes.light import PhotoTask
-from model.recipes.purifying import blotched, kept_planes, noisy
+from model.recipes.purifying import disturbed, kept_planes
 from model.recipes.settings import SHARE, Settings, setting
 from model.recipes.task import Stage, Step, Task
 from model.zoo import PHOTO, default_classifier
@@ -89,8 +89,7 @@ class AnswersTask(Task[AnswersSettings]):
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
-        white = noisy(x, 0.0, self.settings.strongest, generator)
-        return blotched(white, self.settings.coarse, generator).clamp(0, 1)
+        return disturbed(x, 0.0, self.settings.strongest, self.settings.coarse, generator)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` reconstructions is made of, shape (count,), int64."""

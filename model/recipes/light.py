@@ -14,7 +14,7 @@ from model.recipes.codec import AnyCodecTask
 from model.recipes.guides import Guide
 from model.recipes.purifying import (
     PurifyingSettings,
-    blotched,
+    disturbed,
     fidelity_and_agreement,
     kept_planes,
     noisy,
@@ -87,8 +87,8 @@ class LightTask(AnyCodecTask[LightSettings]):
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
-        white = noisy(x, self.settings.weakest, self.settings.strongest, generator)
-        return blotched(white, self.settings.coarse, generator).clamp(0, 1)
+        settings = self.settings
+        return disturbed(x, settings.weakest, settings.strongest, settings.coarse, generator)
 
     def planes(self, count: int, generator: torch.Generator) -> Tensor:
         """How many planes each of ``count`` pictures keeps, at least an eighth, shape (count,), int64."""

@@ -45,21 +45,23 @@ def noisy(x: Tensor, weakest: float, strongest: float, generator: torch.Generato
     return x + strength * torch.empty_like(x).normal_(generator=generator)
 
 
-def blotched(x: Tensor, strongest: float, generator: torch.Generator) -> Tensor:
-    """Pictures (B,3,H,W) with coarse noise, too: white noise enlarged to each of ``GRAINS``.
+def disturbed(
+    x: Tensor, weakest: float, strongest: float, coarse: float, generator: torch.Generator
+) -> Tensor:
+    """Pictures (B,3,H,W) in [0,1] under white noise, and coarse: such noise enlarged to ``GRAINS``.
 
-    Each grain's standard deviation is drawn for each picture, from 0 to ``strongest``. What a codec leaves of
-    a perturbation is coarse, for noise of neighbouring pixels averages out in it.
+    Standard deviations are drawn for each picture: white noise's from a range, those of each grain from 0 to
+    ``coarse``. What a codec leaves of a perturbation is coarse, for noise of neighbouring pixels averages out
+    in it.
     """
-    if not strongest:
-        return x
+    found = noisy(x, weakest, strongest, generator)
     height, width = x.shape[-2:]
-    for grain in GRAINS:
+    for grain in GRAINS if coarse else ():
         small = x.new_empty(len(x), 3, -(-height // grain), -(-width // grain)).normal_(generator=generator)
         noise = functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
-        strength = x.new_empty(len(x), 1, 1, 1).uniform_(0.0, strongest, generator=generator)
-        x = x + strength * noise / noise.std().clamp_min(1e-3)
-    return x
+        strength = x.new_empty(len(x), 1, 1, 1).uniform_(0.0, coarse, generator=generator)
+        found = found + strength * noise / noise.std().clamp_min(1e-3)
+    return found.clamp(0, 1)
 
 
 def kept_planes(count: int, least: int, total: int, dropout: float, generator: torch.Generator) -> Tensor:
@@ -77,14 +79,14 @@ def kept_planes(count: int, least: int, total: int, dropout: float, generator: t
 def fidelity_and_agreement(
     codec: nn.Module,
     pictures: Iterable[Tensor],
-    disturbed: Callable[[Tensor], Tensor],
+    disturb: Callable[[Tensor], Tensor],
     guides: Sequence[nn.Module],
 ) -> dict[str, float]:
     """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
 
     Args:
         pictures: batches of shape (B,3,H,W), range [0,1].
-        disturbed: pictures under noise.
+        disturb: puts pictures under noise.
         guides: classifiers, on the pictures' device.
 
     Returns:
@@ -94,7 +96,7 @@ def fidelity_and_agreement(
     """
     means = Means()
     for x in pictures:
-        x_hat, purified = codec(x), codec(disturbed(x))
+        x_hat, purified = codec(x), codec(disturb(x))
         means.add(psnr_db=psnr(x, x_hat), ssim=ssim(x, x_hat))
         for guide in guides:
             answers = guide(x).argmax(1)
