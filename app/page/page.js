@@ -57,9 +57,15 @@ window.lab = {
       await navigator.clipboard.writeText(link);
       return [link, copied];
     } catch {
-      setTimeout(() => document.querySelector("#link textarea").select(), 100); // once it is there
+      lab.selectOnce(document.querySelector("#link textarea"), link);
       return [link, notCopied];
     }
+  },
+
+  // Select what a field holds, as soon as Gradio has put this into it: a busy machine takes its time.
+  selectOnce(field, value, tries = 200) {
+    if (field.value === value) field.select();
+    else if (tries) setTimeout(() => lab.selectOnce(field, value, tries - 1), 50);
   },
 
   // Code that calls the page where it is, not where it would be by default.
