@@ -57,15 +57,16 @@ window.lab = {
       await navigator.clipboard.writeText(link);
       return [link, copied];
     } catch {
-      lab.selectOnce(document.querySelector("#link textarea"), link);
+      lab.selectOnce("#link textarea", link);
       return [link, notCopied];
     }
   },
 
-  // Select what a field holds, as soon as Gradio has put this into it: a busy machine takes its time.
-  selectOnce(field, value, tries = 200) {
-    if (field.value === value) field.select();
-    else if (tries) setTimeout(() => lab.selectOnce(field, value, tries - 1), 50);
+  // Select what a field holds, as soon as Gradio has made the field and filled it: a busy machine takes its time.
+  selectOnce(selector, value, tries = 200) {
+    const field = document.querySelector(selector);
+    if (field?.value === value) field.select();
+    else if (tries) setTimeout(() => lab.selectOnce(selector, value, tries - 1), 50);
   },
 
   // Code that calls the page where it is, not where it would be by default.
