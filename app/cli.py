@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.lab import Lab
     from app.settings import Settings
 
 
@@ -64,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    if is_lent_a_gpu():
+        import spaces  # noqa: F401 - before torch, parts of which it replaces
     from model import device, files, train
 
     parser = build_parser()
@@ -98,6 +101,11 @@ def main(argv: list[str] | None = None) -> int:
     return serve(args, codec)
 
 
+def is_lent_a_gpu() -> bool:
+    """Whether this is a Space that is lent a GPU for each run (ZeroGPU)."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def serve(args: argparse.Namespace, codec: str | None = None) -> int:
     """Serve the page until it is stopped.
 
@@ -128,11 +136,21 @@ def serve(args: argparse.Namespace, codec: str | None = None) -> int:
         return 1
 
 
+def _lab(device: str, waiting: float) -> "Lab":
+    if not is_lent_a_gpu():
+        from app.lab import Lab
+
+        return Lab(device, waiting=waiting)
+    from app import zero_gpu
+
+    zero_gpu.load()
+    return zero_gpu.BorrowingLab("cpu", waiting=waiting)
+
+
 def _serve(wanted: "Settings") -> tuple[int, bool]:
     """The exit status, and whether nothing goes on any more."""
     from app import settings
     from app.images import open_picture
-    from app.lab import Lab
     from app.lessons import Lessons
     from app.opening import Opening, example_pictures
     from app.page.build import build_demo, health_of, launch_options
@@ -144,7 +162,7 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
     try:
         if wanted.codec is not None:
             prefer_codec(wanted.codec)
-        lab = Lab(wanted.device, waiting=settings.limits.waiting_runs)
+        lab = _lab(wanted.device, settings.limits.waiting_runs)
         for name in CODECS:
             lab.codec(name)
         lab.classifier(default_classifier("small"))

@@ -202,7 +202,7 @@ def main() -> None:
     request = json.loads(source.readline())
     seal(request["memory"], request["seconds"])
     try:
-        reply, rows = decode(source.read(), request["limits"], request["least"])
+        reply, rows = decode(source.read(request["bytes"]), request["limits"], request["least"])
     except Refused as error:
         reply, rows = error.reply, iter(())
     except MemoryError:

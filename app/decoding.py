@@ -231,6 +231,7 @@ def _exchange(worker: "subprocess.Popen[bytes]", data: bytes, least: int | None)
         "memory": MAX_MEMORY,
         "seconds": round(2 * MAX_SECONDS),
         "least": least,
+        "bytes": len(data),  # the end of the pipe does not tell: a fork of this process would hold it open
     }
     source, sink = worker.stdout, worker.stdin
     try:

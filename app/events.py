@@ -1,5 +1,6 @@
 """What long work tells while it goes on: a generator of these, and of whatever it finds."""
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -74,7 +75,8 @@ def streamed(
         except BaseException as error:  # noqa: BLE001 - raised again where it is listened
             told.put(_Failed(error))
 
-    thread = threading.Thread(target=run, daemon=True)
+    # Whose request it is, which Gradio keeps in the context, is asked where a GPU is lent.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
     try:
         while True:

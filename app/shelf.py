@@ -57,6 +57,11 @@ class Shelf:
             self._codecs[name] = model.to(memory_format=torch.channels_last).requires_grad_(False)
         return self._codecs[name]
 
+    def adopt(self, other: "Shelf") -> None:
+        """Have the models that another one of the same device has loaded."""
+        self._classifiers.update(other._classifiers)
+        self._codecs.update(other._codecs)
+
     def loaded(self) -> dict[str, list[str]]:
         """The names of the models that are in memory."""
         return {"classifiers": list(self._classifiers), "codecs": list(self._codecs)}

@@ -7,6 +7,7 @@ from model.config import ClassifierConfig
 from model.evaluate.cells import find_cell, is_cascade
 
 NO_MEMORY = "The GPU has no memory left; on with the CPU"
+NO_GPU = "No GPU is to be had now; on with the CPU"
 
 
 def strength(scenario: dict[str, Any]) -> str:

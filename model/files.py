@@ -1,11 +1,13 @@
 """Files: written in one step, told apart by their hashes, and read strictly."""
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ IN_CLONE = (REPOSITORY / "app.py").is_file()
 WORKPLACE = REPOSITORY if IN_CLONE else Path()
 """Where ``data/`` and ``runs/`` are, and new weights go: the clone, else the current folder, since nothing is
 to be written into an installation."""
+LEFT_SECONDS = 3600
+"""A file that is still being written after that long belongs to a writer that was killed."""
 
 
 class WeightsError(RuntimeError):
@@ -47,6 +51,14 @@ def _written(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _sweep(path: Path) -> None:
+    """Remove what those left who were killed while they wrote ``path``."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError):  # somebody else was quicker
+            if time.time() - leftover.stat().st_mtime > LEFT_SECONDS:
+                leftover.unlink()
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` in one step: a reader sees the old bytes or the new ones, never a part.
 
@@ -56,6 +68,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         try:
             with temporary.open("wb") as file:
                 file.write(data)

@@ -87,6 +87,8 @@ class ClassifierEntry(Entry):
     """The classifier on which an attacker crafts pictures who cannot look into this one."""
     origin: Origin | None = None
     """Where its weights come from, if not from its folder."""
+    is_download: bool = False
+    """Whether they are fetched from another host on first use."""
 
     def config(self) -> ClassifierConfig:
         """Its classes, its pictures' size and so on, without its weights.
@@ -170,6 +172,7 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "imagenet-resnet50",
         "ResNet-50, 1,000 classes, 224 × 224 pixels, a download of 98 MB on first use",
         origin=Origin(imagenet.resnet50_config, imagenet.resnet50_tensors),
+        is_download=True,
     ),
 )
 

@@ -410,3 +410,20 @@ def test_all_errors_are_one_sentence_for_visitors():
     with pytest.raises(ImageError, match="cannot be read") as caught:
         open_picture("/nowhere/cat.png")
     assert "nowhere" not in str(caught.value)
+
+
+def test_a_fork_that_holds_the_pipe_open_keeps_no_picture(monkeypatch):
+    own, held, started = Decoders(), [], decoding._started
+
+    def copied() -> subprocess.Popen:
+        worker = started()
+        held.append(os.dup(worker.stdin.fileno()))
+        return worker
+
+    monkeypatch.setattr(decoding, "_started", copied)
+    try:
+        assert own.decode(png(8, 8)).size == (8, 8)
+    finally:
+        own.close()
+        for descriptor in held:
+            os.close(descriptor)

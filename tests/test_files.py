@@ -1,6 +1,7 @@
 """Files and folders are replaced in one step."""
 
 import errno
+import os
 import shutil
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_folder_that_finds_no_room_leaves_the_old_one(monkeypatch, tmp_path):
         files.replace_folder(tmp_path / "new", tmp_path / "target")
     assert (tmp_path / "target" / "file").read_text() == "target"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "target"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_a_later_one(tmp_path):
+    left, other, current = (tmp_path / f".{name}.tmp" for name in ("file.1", "file2.1", "file.2"))
+    for path in (left, other, current):
+        path.write_text("half")
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    files.write_atomically(tmp_path / "file", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [current.name, other.name, "file"]
 
 
 def test_who_was_killed_between_the_two_renames_loses_nothing(monkeypatch, tmp_path):
