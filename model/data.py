@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from model import files
 
 Split = Literal["train", "test"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+NAMES = "classes.txt"
+LARGEST = 64
+"""Square pictures of at most so many pixels a side are used as large as they are."""
 
 
 class DataError(ValueError):
@@ -80,40 +83,66 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-def load_split(root: Path | None, split: Split, size: int = 32) -> ImageSet:
+def load_split(root: Path | None, split: Split) -> ImageSet:
     """Load one split.
 
     Args:
         root: folder with ``train/CLASS/*`` and ``test/CLASS/*``; None means CIFAR-10, which
             torchvision downloads (170 MB) to ``data/`` of the repository on first use.
         split: "train" or "test".
-        size: side in pixels; other pictures are scaled (shorter side) and cropped to the centre.
     """
-    return _load_cifar10(split) if root is None else load_folder(root / split, size)
+    return _load_cifar10(split) if root is None else load_folder(root / split)
 
 
-def load_folder(folder: Path, size: int = 32, crop: float = 1.0) -> ImageSet:
+def load_folder(folder: Path, size: int | None = None, crop: float = 1.0) -> ImageSet:
     """Load the pictures ``CLASS/*`` of a folder.
 
     Args:
-        folder: its sub-folders are the classes, in alphabetical order.
-        size, crop: of the square that is used of each, see :func:`central_square`.
+        folder: its sub-folders are the classes, in alphabetical order. A file ``classes.txt`` in it or beside
+            it may give them other names, a line each.
+        size, crop: of the square that is used of each, see :func:`central_square`. None: small square
+            pictures that are all of one size keep it, others become 32 pixels wide.
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} (expected train/CLASS/* and test/CLASS/*)")
-    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    classes = _class_names(folder, folders)
     files = [
         (path, label)
-        for label, name in enumerate(classes)
+        for label, name in enumerate(folders)
         for path in sorted((folder / name).iterdir())
         if path.suffix.lower() in SUFFIXES
     ]
     if not files:
         raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}) in class folders")
     with ThreadPoolExecutor() as pool:
+        size = size or _common_size(pool.map(lambda item: _size(item[0]), files))
         arrays = list(pool.map(lambda item: _read_picture(item[0], size, crop), files))
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()  # (N,3,S,S)
     return ImageSet(images, torch.tensor([label for _, label in files]), classes)
+
+
+def _class_names(folder: Path, folders: list[str]) -> tuple[str, ...]:
+    """The names of the classes: those of their folders, or what a file says instead."""
+    for path in (folder / NAMES, folder.parent / NAMES):
+        if path.is_file():
+            names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            if len(set(names)) != len(names) or len(names) != len(folders) or not all(names):
+                raise DataError(f"{path} must have {len(folders)} different names, a line each")
+            return names
+    return tuple(folders)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, in pixels."""
+    with _opened(path) as image:
+        return image.size
+
+
+def _common_size(sizes: Iterable[tuple[int, int]]) -> int:
+    """The side of small square pictures that are all of one size, else that of CIFAR-10's."""
+    (width, height), *others = set(sizes)
+    return width if width == height <= LARGEST and not others else 32
 
 
 def load_photographs(path: Path, size: int) -> ImageSet:
@@ -151,12 +180,19 @@ def _walk(folder: "Path | zipfile.Path") -> Iterator["Path | zipfile.Path"]:
 
 
 def _read_picture(path: "Path | zipfile.Path", size: int, crop: float) -> np.ndarray:
+    with _opened(path) as image:
+        picture = image.convert("RGB")
+    return np.asarray(central_square(picture, size, crop))
+
+
+@contextlib.contextmanager
+def _opened(path: "Path | zipfile.Path") -> Iterator[Image.Image]:
+    """A picture's file, opened; what goes wrong with it in the block is said with its name."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
-            picture = image.convert("RGB")
+            yield image
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a readable picture: {error}") from error
-    return np.asarray(central_square(picture, size, crop))
 
 
 Box = tuple[float, float, float, float]

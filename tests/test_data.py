@@ -45,6 +45,34 @@ def test_other_sizes_are_scaled_and_cropped(tmp_path):
     assert data.images[1, :, 4:-4, 4:-4].min() > 250  # only the white middle of the wide one is left
 
 
+def test_small_grey_pictures_keep_their_size_and_have_three_equal_channels(tmp_path):
+    ramp = np.arange(28 * 28, dtype=np.uint32).reshape(28, 28) % 256
+    for name in ("0", "1"):
+        folder = tmp_path / "test" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(ramp.astype(np.uint8)).save(folder / "picture.png")
+    data = load_split(tmp_path, "test")
+    assert data.images.shape == (2, 3, 28, 28)
+    assert all(np.array_equal(channel, ramp) for channel in data.images[0].numpy())
+    assert data.classes == ("0", "1")
+
+
+def test_a_file_may_name_the_classes(tmp_path):
+    for split in ("train", "test"):
+        for name in ("0", "1"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / name / "picture.png")
+    names = tmp_path / "classes.txt"
+    names.write_text("T-shirt/top\nankle boot\n")
+    assert [load_split(tmp_path, split).classes for split in ("train", "test")] == [
+        ("T-shirt/top", "ankle boot")
+    ] * 2
+    for wrong in ("trouser", "bag\nbag\n", "bag\n\n", "a\nb\nc"):
+        names.write_text(wrong)
+        with pytest.raises(DataError, match=r"classes\.txt must have 2 different names, a line each"):
+            load_split(tmp_path, "test")
+
+
 def test_what_is_missing_or_broken_is_named(tmp_path):
     with pytest.raises(DataError, match=r"there is no folder .*train"):
         load_split(tmp_path, "train")
