@@ -67,11 +67,11 @@ def remains(remains: Remains) -> list[tuple[str, float]]:
     return rows
 
 
-def choice(report: dict[str, Any]) -> str:
-    """How a published report is called where there are several."""
+def choice(name: str, report: dict[str, Any]) -> str:
+    """How a published report is called where there are several, two of one classifier perhaps."""
     about = f": {report['about']}" if report.get("about") else ""
     count = len(report["defences"])
-    return f"{report['classifier']}{about} ({count} systems, {report['images']:,} pictures)"
+    return f"{name}{about} ({count} systems, {report['images']:,} pictures)"
 
 
 def line(name: str, attacker: str) -> str:

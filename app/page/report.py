@@ -25,7 +25,7 @@ def build(learning: Learning, reports: Mapping[str, Report]) -> None:
     first = default_classifier("small")
     first = first if first in reports else next(iter(reports))
     choice = FreeRadio(
-        [(tab_words.choice(report), name) for name, report in reports.items()],
+        [(tab_words.choice(name, report), name) for name, report in reports.items()],
         value=first,
         label=text.REPORT_CHOICE,
         visible=len(reports) > 1,
