@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model import curve
-from model.config import ClassifierConfig, CodecConfig, Config
+from model.config import ClassifierConfig, CodecConfig, Config, DenoiserConfig
 from model.recipes.settings import spelled_out
 from model.zoo import PURIFY, default_classifier, pairs
 
@@ -50,6 +50,8 @@ CAUTIONS = {
     "codec": "No attacker is involved in these figures: accuracy under attack is in the report of the "
     "evaluation. An attacker who knows the codec and differentiates through it (adaptive) is not stopped by "
     "it.",
+    "denoiser": "It has seen attacks like these in training. An attacker who knows the denoiser, too "
+    "(adaptive), is not stopped by it.",
     "classifier": "Without a defence, this classifier falls to every white-box attack.",
     "adversarial": "PGD is not the strongest attack, so its figure is an upper bound of what an attacker "
     "leaves: stronger ones are in the report of the evaluation.",
@@ -123,9 +125,28 @@ def _classifier_facts(config: ClassifierConfig, record: dict[str, Any]) -> Facts
     return Facts(title, "image-classification", tags, what, scores, CAUTIONS["classifier"])
 
 
+def _denoiser_facts(record: dict[str, Any]) -> Facts:
+    classifier, test = record["recipe"]["settings"]["against"], record["test"]
+    what = (
+        f"A denoising U-Net (HGD; Liao et al. 2018, made small), trained on adversarial pictures of "
+        f"`{classifier}`: it gives back pictures of which that classifier says what it says of the clean "
+        f"ones. {record['parameters']:,} parameters."
+    )
+    scores = [
+        (f"Accuracy of `{classifier}` behind it, clean (no attacker)", f"{test['clean_accuracy']:.2%}"),
+        ("The same under BIM, 8/255, 10 steps, by an attacker who knows the classifier alone (grey-box)",
+         f"{test['attacked_accuracy']:.2%}"),
+    ]  # fmt: skip
+    return Facts(
+        "HGD denoiser", "image-to-image", ("adversarial-robustness",), what, scores, CAUTIONS["denoiser"]
+    )
+
+
 def _facts(config: Config, record: dict[str, Any]) -> Facts:
     if isinstance(config, CodecConfig):
         facts = _codec_facts(config, record)
+    elif isinstance(config, DenoiserConfig):
+        facts = _denoiser_facts(record)
     elif isinstance(config, ClassifierConfig):
         facts = _classifier_facts(config, record)
     else:

@@ -139,6 +139,18 @@ class CodecConfig(Config):
 
 
 @dataclass(frozen=True)
+class DenoiserConfig(Config):
+    """A denoising U-Net: the channels at the picture's size, at half of it, and so on."""
+
+    widths: tuple[int, ...] = (32, 64, 128)
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.widths, tuple) and all(type(w) is int and w > 0 for w in self.widths)
+        if not whole or not self.widths:
+            raise ConfigError(f"widths must be positive whole numbers, got {self.widths!r}")
+
+
+@dataclass(frozen=True)
 class ClassifierConfig(Config):
     """A classifier: its architecture's name, what it predicts, and how it wants its input.
 

@@ -7,6 +7,7 @@ from typing import Any
 INK, PAPER = "#000000", "#ffffff"
 SCORES = {
     "robust_accuracy": "accuracy under adaptive PGD",
+    "attacked_accuracy": "accuracy under grey-box BIM",
     "agreement": "agreement under noise",
     "psnr_db": "PSNR with hard codes, dB",
     "accuracy": "accuracy",

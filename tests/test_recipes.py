@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from model import ComDefend
+from model.attacks.pgd import Descent
 from model.classifiers import Classifier
 from model.data import ImageSet, cutmix, load_split, random_crops, to_float
 from model.metrics import psnr
@@ -18,6 +19,7 @@ from model.recipes import (
     AnswersTask,
     ClassifierTask,
     CodecTask,
+    HgdTask,
     LightTask,
     PurifyTask,
     ReconstructionsTask,
@@ -77,6 +79,7 @@ def test_a_step_stays_on_its_device(kind, tiny_weights, data, monkeypatch):
     for recipe in (PurifyTask, LightTask, AnswersTask):  # these go by the generator's device
         monkeypatch.setattr(recipe, "planes", lambda self, count, generator: kept)
     monkeypatch.setattr(LightTask, "some_guide", lambda self, generator: self.guides[0])
+    monkeypatch.setattr(HgdTask, "an_attack", lambda self, generator: (8.0, Descent(2)))
     task = kind(data)
     task.model.to("meta")
     images, labels = data.images[:8].to("meta"), data.labels[:8].to("meta")
@@ -498,9 +501,8 @@ def test_impossible_settings_of_a_classifier_are_refused(setting, value, range_)
 
 def test_mixed_pictures_count_for_both_labels(data):
     """Without smoothing: the loss is the share-weighted mean of both labels' cross-entropies."""
-    task = ClassifierTask(data, ClassifierTask.chosen(cutmix=1))
+    task = ClassifierTask(data, ClassifierTask.chosen(cutmix=1, smoothing=0))
     task.model.eval()
-    task.label_smoothing = 0.0
     images, labels = data.images[::2], data.labels[::2]
     step = task.step(images, labels, 0.5, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)

@@ -6,6 +6,7 @@ from model.recipes.adversarial import AdversarialTask, RobustTask
 from model.recipes.answers import AnswersTask
 from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
+from model.recipes.hgd import HgdTask
 from model.recipes.light import LightTask, PhotoTask, SmallTask
 from model.recipes.purify import PurifyTask
 from model.recipes.settings import SettingError, Settings
@@ -21,6 +22,7 @@ TASKS: dict[str, type[Task[Any]]] = {
         ClassifierTask,
         ReconstructionsTask,
         AnswersTask,
+        HgdTask,
         AdversarialTask,
         RobustTask,
     )
@@ -32,6 +34,7 @@ __all__ = [
     "AnswersTask",
     "ClassifierTask",
     "CodecTask",
+    "HgdTask",
     "LightTask",
     "PhotoTask",
     "PurifyTask",

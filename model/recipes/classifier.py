@@ -46,7 +46,10 @@ DECAY = Range(0, 1, without_high=True)
 class ClassifierSettings(Settings):
     """The network, which may say otherwise of the rest."""
 
+    later = frozenset({"smoothing"})
+
     arch: str = setting("resnet9", "the network", names=TRAINED)
+    smoothing: float = setting(0.1, "how much of each label is spread over all classes", SHARE)
     cutmix: float = setting(0.0, "share of the pictures that get a box of another one (resnet50: 0.5)", SHARE)
     decay: float = setting(
         0.0, "decay of the moving average of the weights, at most; 0: none (resnet50: 0.999)", DECAY
@@ -100,7 +103,6 @@ class ClassifierTask(Task[ClassifierSettings]):
     suffix = ""
     """What the name of the weights' folder ends with."""
     padding = 4
-    label_smoothing = 0.1
     weight_decay = 5e-4
     half = False
     model: Classifier
@@ -139,7 +141,7 @@ class ClassifierTask(Task[ClassifierSettings]):
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with smoothed labels, of each picture, shape (B,)."""
         return nn.functional.cross_entropy(
-            logits, labels, label_smoothing=self.label_smoothing, reduction="none"
+            logits, labels, label_smoothing=self.settings.smoothing, reduction="none"
         )
 
     def finish(self, data: ImageSet) -> None:
