@@ -18,6 +18,8 @@ FRAMES_SHARE = 0.15
 """At most this share of an attack's time goes into looking at it. Some more goes into drawing it."""
 FRAMES_APART = 0.2
 """At least so many seconds lie between two frames: nobody sees more, and each has to be sent."""
+WORTH_SECONDS = 0.4
+"""What an attack comes to is there sooner than a frame would be drawn and sent, if it has less left to do."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,17 @@ class Look:
 class Pace:
     """Says when to show an attack: so that it costs no more than a share of its time.
 
+    How long that will be is told by the steps that are done. So the first frame can come early.
+
     Args:
+        steps: how many the attack takes.
         cost: how many seconds a frame takes; the last one's duration is used from then on.
         share: at most so much of the attack's time; infinite: each step is shown.
         clock: in seconds.
     """
 
-    def __init__(self, cost: float, share: float, clock: Callable[[], float]) -> None:
+    def __init__(self, steps: int, cost: float, share: float, clock: Callable[[], float]) -> None:
+        self._steps = steps
         self._cost = cost
         self._share = share
         self._clock = clock
@@ -93,13 +99,17 @@ class Pace:
         self.spent = 0.0
         """Seconds that went into frames."""
 
-    def due(self) -> bool:
-        """Whether there is time for a frame now."""
+    def due(self, step: int) -> bool:
+        """Whether there is time for a frame after so many steps."""
         if self._share == math.inf:
             return True
         now = self._clock()
-        worked = now - self._start - self.spent
-        return now - self._last >= FRAMES_APART and self.spent + self._cost <= self._share * worked
+        a_step = (now - self._start - self.spent) / step
+        return (
+            now - self._last >= FRAMES_APART
+            and a_step * (self._steps - step) >= WORTH_SECONDS
+            and self.spent + self._cost <= self._share * a_step * self._steps
+        )
 
     def shown(self, since: float) -> None:
         """A frame was made, which began at ``since``."""
@@ -135,8 +145,8 @@ class Film:
         self._label = int(original.bare.argmax())
         self._clock = clock
         self._tell = tell
-        self._pace = Pace(cost, share, clock) if tell is not None else None
         self.steps = setup.scenario.steps or 1
+        self._pace = Pace(self.steps, cost, share, clock) if tell is not None else None
         self.trail: tuple[Step, ...] = (self._step(0, original),)
 
     @property
@@ -154,7 +164,7 @@ class Film:
         return (*self.trail, self._step(self.steps, look))
 
     def _show(self, step: int, now: Tensor) -> None:
-        if self._tell is None or self._pace is None or step >= self.steps or not self._pace.due():
+        if self._tell is None or self._pace is None or step >= self.steps or not self._pace.due(step):
             return
         start = self._clock()
         look = self._look(now)

@@ -5,6 +5,7 @@ import threading
 import urllib.error
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -242,21 +243,38 @@ def test_nobody_watching_costs_nothing(lab, picture, classifier):
     assert [step.step for step in outcome.trail] == [0, 20]
 
 
-def test_frames_cost_a_share_of_the_attack():
+def frames(steps: int, step_seconds: float, frame_seconds: float, share: float) -> tuple[list[int], float]:
+    """After which steps of an attack frames are shown, and what they cost in all, in seconds."""
     now = 0.0
-    pace = Pace(cost=0.5, share=0.1, clock=lambda: now)
-    shown = 0
-    for _ in range(1000):  # each step of the attack takes 0.1 s, each frame 0.5 s
-        now += 0.1
-        if pace.due():
-            shown += 1
-            now += 0.5
-            pace.shown(since=now - 0.5)
-    assert 19 <= shown <= 20  # of 100 s, 10 s
-    assert pace.spent == pytest.approx(0.5 * shown)
-    cheap = Pace(cost=0.0, share=0.1, clock=lambda: now)
-    assert not cheap.due()  # however cheap, nobody sees two in a moment
-    assert Pace(cost=9, share=math.inf, clock=lambda: now).due()
+    pace = Pace(steps, frame_seconds, share, clock=lambda: now)
+    shown = []
+    for step in range(1, steps):
+        now += step_seconds
+        if pace.due(step):
+            shown.append(step)
+            now += frame_seconds
+            pace.shown(since=now - frame_seconds)
+    return shown, pace.spent
+
+
+def test_frames_cost_a_share_of_the_attack():
+    shown, spent = frames(steps=1000, step_seconds=0.1, frame_seconds=0.5, share=0.1)
+    assert len(shown) == 20  # of 100 s, 10 s
+    assert spent == pytest.approx(10)
+    assert frames(1000, 0.1, frame_seconds=11, share=0.1) == ([], 0)
+
+
+def test_the_first_frame_is_early_and_frames_are_apart():
+    shown, _ = frames(steps=100, step_seconds=0.09, frame_seconds=0.01, share=1)
+    assert shown[0] == 3  # 0.27 s
+    assert set(np.diff(shown)) == {3}
+
+
+def test_nothing_is_shown_of_what_is_nearly_done():
+    shown, _ = frames(steps=11, step_seconds=0.1, frame_seconds=0.01, share=1)
+    assert shown == [2, 4, 6]  # then, 0.3 s are left
+    assert frames(steps=10, step_seconds=0.05, frame_seconds=0.01, share=1) == ([], 0)
+    assert frames(steps=10, step_seconds=0.05, frame_seconds=9, share=math.inf)[0] == list(range(1, 10))
 
 
 def test_who_stops_listening_stops_the_run(lab, picture):
