@@ -271,8 +271,8 @@ def test_the_first_frame_is_early_and_frames_are_apart():
 
 
 def test_nothing_is_shown_of_what_is_nearly_done():
-    shown, _ = frames(steps=11, step_seconds=0.1, frame_seconds=0.01, share=1)
-    assert shown == [2, 4, 6]  # then, 0.3 s are left
+    shown, _ = frames(steps=11, step_seconds=0.11, frame_seconds=0.01, share=1)
+    assert shown == [2, 4, 6]  # after the eighth, 0.33 s are left
     assert frames(steps=10, step_seconds=0.05, frame_seconds=0.01, share=1) == ([], 0)
     assert frames(steps=10, step_seconds=0.05, frame_seconds=9, share=math.inf)[0] == list(range(1, 10))
 
