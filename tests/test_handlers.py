@@ -188,6 +188,7 @@ def test_what_cannot_be_run_is_one_sentence(monkeypatch, wish, changes, sentence
 def small_lab(monkeypatch, tmp_path, classifier, codec) -> Lab:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr("app.run.FRAMES_APART", -1)
+    monkeypatch.setattr("app.run.WORTH_SECONDS", 0)
     monkeypatch.setattr(Lab.events, "__defaults__", (None, 1000))  # frames at any price
     lab = Lab("cpu")
     lab._classifiers["cifar10"], lab._codecs["comdefend-cifar10"] = classifier, codec
