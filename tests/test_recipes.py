@@ -450,7 +450,8 @@ def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
 def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data):
     asked = ClassifierTask.chosen(arch="preact-resnet20")
     assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
-    assert ClassifierTask.chosen().to_dict() == {"arch": "resnet9", "cutmix": 0.0, "decay": 0.0}
+    plain = {"arch": "resnet9", "smoothing": 0.1, "cutmix": 0.0, "decay": 0.0}
+    assert ClassifierTask.chosen().to_dict() == plain
     assert [ClassifierTask.folders(given) for given in (ClassifierTask.chosen(), asked)] == [
         ("cifar10",),
         ("cifar10-preact",),
