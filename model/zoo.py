@@ -1,7 +1,8 @@
 """Every model there is, one entry each: this is the one place that knows their names.
 
-A new codec or classifier is an entry of :data:`EVERY_CODEC` or :data:`EVERY_CLASSIFIER`; page, endpoints,
-evaluation, cards and tests ask here. ``CODECS`` and ``CLASSIFIERS`` are those of them that can be had now.
+A new codec, classifier or denoiser is an entry of :data:`EVERY_CODEC`, :data:`EVERY_CLASSIFIER` or
+:data:`EVERY_DENOISER`; page, endpoints, evaluation, cards and tests ask here. ``CODECS``, ``CLASSIFIERS`` and
+``DENOISERS`` are those of them that can be had now.
 """
 
 from collections.abc import Callable
@@ -101,6 +102,14 @@ class ClassifierEntry(Entry):
         return pretrained.read_config(self.folder, ClassifierConfig)[0]
 
 
+@dataclass(frozen=True)
+class DenoiserEntry(Entry):
+    """A denoiser that was trained on adversarial pictures."""
+
+    against: str = "cifar10"
+    """The classifier whose adversarial pictures they were."""
+
+
 def _lite(name: str, lite: Lite, default_for: Pictures | None = None) -> ClassifierEntry:
     about = f"EfficientNet-Lite{lite.number}, 1,000 classes, {lite.image_size} × {lite.image_size} pixels"
     return ClassifierEntry(name, about, default_for, origin=Origin(lite.config, lite.tensors))
@@ -175,7 +184,9 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         is_download=True,
     ),
 )
-
+EVERY_DENOISER: tuple[DenoiserEntry, ...] = (
+    DenoiserEntry("hgd", "HGD, a U-Net trained on adversarial pictures of cifar10", once_trained=True),
+)
 """All models, trained yet or not, in the order of the page; nothing else hangs on that order but the order of
 the evaluation's lines."""
 
@@ -189,6 +200,8 @@ def offered(entries: tuple[E, ...]) -> dict[str, E]:
 
 CODECS = offered(EVERY_CODEC)
 """The codecs that can be had, by name."""
+DENOISERS = offered(EVERY_DENOISER)
+"""The denoisers that can be had, by name."""
 CLASSIFIERS = offered(EVERY_CLASSIFIER)
 """The classifiers that can be had, by name. Someone else's may be added."""
 

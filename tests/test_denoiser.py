@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.ask.defences import line_up, survey
+from app.scenario import Watch
 from model import recipes
 from model.config import ConfigError, DenoiserConfig
 from model.data import ImageSet, load_split, to_float
+from model.defences import load_defence
 from model.denoiser import Denoiser
+from model.files import file_hash
 from model.recipes import HgdTask
+from model.zoo import DENOISERS, EVERY_DENOISER
 from tests.conftest import script
 
 
@@ -84,3 +89,19 @@ def test_one_command_trains_it(dataset, tiny_weights, tmp_path, monkeypatch):
     card = (out / "README.md").read_text()
     assert "trained on adversarial pictures of `cifar10`" in card
     assert "grey-box" in card
+
+
+def test_a_trained_denoiser_is_a_defence_of_its_classifier(tiny_weights, monkeypatch, lab, outcome):
+    denoiser = Denoiser(DenoiserConfig((4, 4)))
+    denoiser.save_pretrained(tiny_weights / "hgd")
+    (entry,) = EVERY_DENOISER
+    monkeypatch.setitem(DENOISERS, entry.name, entry)
+    defence = load_defence("hgd").eval()
+    assert defence.about == "HGD, a U-Net trained on adversarial pictures of cifar10"
+    assert defence.digest == file_hash(tiny_weights / "hgd" / "model.safetensors")
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(defence(x), x)
+    asked = [name.text for name in line_up(lab, outcome)]
+    assert ("hgd" in asked) == (outcome.scenario.classifier == entry.against)
+    *_, found = survey(lab, outcome, Watch())
+    assert [row.about for row in found.rows if row.name.text == "hgd"] == [defence.about]

@@ -16,7 +16,7 @@ from app.scenario import Outcome, Prediction, ScenarioError, Watch
 from model.defences import DEFENCES, BitDepth, Codec, Defence, DefenceName, Jpeg, Nothing, load_defence
 from model.device import settle
 from model.evaluate.measure import seeded
-from model.zoo import CODECS, kind_of
+from model.zoo import CODECS, DENOISERS, kind_of
 
 DIAL = (0.25, 0.5)
 """Shares of a codec's planes that have a line of their own, besides all of them."""
@@ -58,13 +58,14 @@ class Survey:
 
 
 def line_up(lab: Lab, outcome: Outcome) -> list[DefenceName]:
-    """The defences that are asked of a run: the registry's, then the codecs.
+    """The defences that are asked of a run: the registry's, denoisers of the classifier, then the codecs.
 
     A codec for pictures of this kind is asked at each position of the dial, and at the run's own; one for
     others with all of its planes; one that was trained together with a classifier, before that one alone.
     """
     scenario, (height, width) = outcome.scenario, outcome.original.shape[-2:]
-    names = [DefenceName.parse(name) for name in DEFENCES]
+    denoisers = [name for name, entry in DENOISERS.items() if entry.against == scenario.classifier]
+    names = [DefenceName.parse(name) for name in (*DEFENCES, *denoisers)]
     for name, entry in CODECS.items():
         if entry.partner not in (None, scenario.classifier):
             continue

@@ -1,0 +1,89 @@
+"""Defences that nobody has to train."""
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from model.defences.base import Defence
+from model.jpeg import jpeg, no_round, soft_round
+from model.ops import straight_through
+
+
+class Jpeg(Defence):
+    """JPEG at a quality from 1 to 95 (Dziugaite et al. 2016; Das et al. 2017).
+
+    Its stand-ins: JPEG with a soft rounding, JPEG without rounding, and none of JPEG at all.
+    """
+
+    gradients = ("soft rounding", "no rounding", "identity")
+
+    def __init__(self, quality: int) -> None:
+        super().__init__()
+        self.quality = quality
+
+    @property
+    def about(self) -> str:
+        return f"JPEG, quality {self.quality}, 4:2:0"
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = (x.detach() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
+        found = []
+        for picture in pixels:
+            file = io.BytesIO()
+            Image.fromarray(picture.numpy()).save(file, "JPEG", quality=self.quality)
+            found.append(torch.from_numpy(np.array(Image.open(file))))
+        hard = torch.stack(found).permute(0, 3, 1, 2).to(x) / 255
+        if self.gradient == "identity" or not x.requires_grad:
+            return straight_through(hard, x)
+        return straight_through(
+            hard, jpeg(x, self.quality, soft_round if self.gradient == "soft rounding" else no_round)
+        )
+
+
+class BitDepth(Defence):
+    """Fewer levels a channel (feature squeezing; Xu, Evans and Qi 2018)."""
+
+    gradients = ("identity",)
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+
+    @property
+    def about(self) -> str:
+        return f"{self.bits} bits a channel"
+
+    def forward(self, x: Tensor) -> Tensor:
+        top = 2**self.bits - 1
+        return straight_through((x.detach() * top).round() / top, x)
+
+
+class Median(Defence):
+    """The median of 3x3 pixels, each channel alone (feature squeezing; Xu, Evans and Qi 2018)."""
+
+    about = "median of 3 × 3 pixels"
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        around = nn.functional.unfold(nn.functional.pad(x, (1, 1, 1, 1), "reflect"), 3)
+        return around.view(batch, channels, 9, height, width).median(2).values
+
+
+class GaussianNoise(Defence):
+    """White noise on the picture at inference, drawn anew each time."""
+
+    noisy = True
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    @property
+    def about(self) -> str:
+        return f"Gaussian noise, standard deviation {255 * self.deviation:g}/255"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.deviation * torch.randn_like(x)).clamp(0, 1)

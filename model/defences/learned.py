@@ -1,0 +1,77 @@
+"""Defences with a network inside."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from model import files
+from model.comdefend import ComDefend
+from model.defences.base import Defence, UnknownDefenceError
+from model.denoiser import Denoiser
+from model.ops import SURROGATES, Surrogate
+
+
+class Codec(Defence):
+    """A ComDefend codec, hard codes.
+
+    Args:
+        codec: the networks.
+        planes: how many planes of the code are kept; None keeps all.
+        about: what it is, in a few words.
+        file: its tensors, for the hash in the report.
+    """
+
+    gradients = SURROGATES
+    learned = True
+    about = ""
+
+    def __init__(
+        self, codec: ComDefend, planes: int | None = None, about: str = "", file: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.codec = codec
+        self.planes = planes
+        self.about = about
+        self.file = file
+        if planes is not None and not 1 <= planes <= codec.planes:
+            raise UnknownDefenceError(f"the codec has 1 to {codec.planes} planes, not {planes}")
+
+    @property
+    def digest(self) -> str | None:
+        return None if self.file is None else files.file_hash(self.file)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gradient: Surrogate = self.gradient  # type: ignore[assignment]
+        reconstruction: Tensor = self.codec(x, gradient, self.planes)
+        return reconstruction
+
+    def code(self, x: Tensor) -> Tensor:
+        """The binary code of the planes that are kept, shape (B,K,H,W), uint8."""
+        return self.codec.compress(x)[:, : self.planes]
+
+
+class Denoising(Defence):
+    """A denoiser that was trained on adversarial pictures: HGD, the winner of the NIPS 2017 challenge.
+
+    Args:
+        denoiser: the network.
+        about: what it is, in a few words.
+        file: its tensors, for the hash in the report.
+    """
+
+    learned = True
+    about = ""
+
+    def __init__(self, denoiser: Denoiser, about: str, file: Path) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.about = about
+        self.file = file
+
+    @property
+    def digest(self) -> str:
+        return files.file_hash(self.file)
+
+    def forward(self, x: Tensor) -> Tensor:
+        cleaner: Tensor = self.denoiser(x)
+        return cleaner
