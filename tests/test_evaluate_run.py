@@ -464,18 +464,20 @@ def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, mon
         assert systems[1].costly is not small
         found[small] = Evaluation(systems[:3], coloured, preset)
         found[small].run()
-    chosen = found[False].scopes["costly"]
-    assert len(chosen) == 3
+    scopes = found[False].scopes
+    assert len(scopes["costly"]) == 3
+    assert torch.equal(scopes["part"], scopes["adaptive"])
     mine = {small: one.of(system="comdefend-tiny") for small, one in found.items()}
     whole = {(r.attack, r.epsilon, r.threat_model, r.steps): r for r in mine[True]}
     compared = 0
-    assert {r.system for r in found[False].of(scope="costly")} == {"comdefend-tiny"}
+    for scope in ("part", "costly"):
+        assert {r.system for r in found[False].of(scope=scope)} == {"comdefend-tiny"}
     for r in mine[False]:
-        assert r.scope == "costly"
-        assert len(r.right) == 3
+        assert r.scope == ("costly" if r.threat_model == "adaptive" else "part")
+        assert len(r.right) == len(scopes[r.scope])
         if r.attack in ("FGSM", "clean"):
             every = whole[r.attack, r.epsilon, r.threat_model, r.steps]
-            assert torch.equal(r.correct, every.spread(found[False].scopes)[chosen])
+            assert torch.equal(r.correct, every.spread(found[True].scopes)[scopes[r.scope]])
             compared += 1
     assert compared == 5  # clean, and twice two strengths
     told = figures(found[False].records, systems[:3], found[False].scopes)

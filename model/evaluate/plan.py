@@ -30,7 +30,8 @@ def choose_scopes(count: int, preset: Preset) -> Scopes:
         adaptive[evenly_spaced(len(adaptive), min(len(adaptive), images))]
         for images in (preset.few_images, preset.costly_images)
     )
-    return {"all": torch.arange(count), "adaptive": adaptive, "few": few, "costly": costly}
+    part = adaptive if len(adaptive) else evenly_spaced(count, min(count, preset.costly_images))
+    return {"all": torch.arange(count), "adaptive": adaptive, "few": few, "part": part, "costly": costly}
 
 
 def plan(systems: list[System], preset: Preset, scopes: Scopes, source: str | None = None) -> list[Job]:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-Scope = Literal["all", "adaptive", "few", "costly"]
-"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these; or those that a
-system gets which takes seconds for each, whatever is measured of it."""
+Scope = Literal["all", "adaptive", "few", "part", "costly"]
+"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these. A system that takes
+seconds for each picture gets a part in the place of all, and other few, the costly, in that of the others."""
 Scopes = dict[Scope, Tensor]
 """Indices of each scope's pictures among all of them, shape (count,), int64."""
 

@@ -77,7 +77,9 @@ class System:
 
     def scope(self, wanted: Scope) -> Scope:
         """The pictures that this system gets where most get those."""
-        return "costly" if self.costly else wanted
+        if not self.costly:
+            return wanted
+        return "part" if wanted == "all" else "costly"
 
     def own_scopes(self, scopes: Scopes) -> Scopes:
         """The scopes as they are for this system."""
