@@ -28,7 +28,7 @@ from app.page_client import (
 )
 from app.scenario import Scenario
 from app.timing import Clock, median_seconds
-from model import files
+from model import cores, files
 from model.attacks import THREAT_MODELS
 from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
@@ -159,6 +159,27 @@ def defence_milliseconds(
     return found
 
 
+def _parts(lab: Lab) -> list[tuple[str, str]]:
+    """What codecs and defences cost alone."""
+    fast, naive = codec_speeds(lab.codec(FAITHFUL), lab.device)
+    rows = [
+        (f"Codec, 32x32, batches of {BATCH}, channels-last", f"{fast:.0f} pictures/s"),
+        ("The same network, one at a time, contiguous, float32", f"{naive:.0f} pictures/s"),
+        ("Ratio of the two", f"{fast / naive:.2f}"),
+    ]
+    paper_seconds, light_seconds = (
+        photograph_seconds(lab.codec(name), lab.device) for name in (FAITHFUL, default_codec("photographs"))
+    )
+    rows += [
+        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * paper_seconds:.0f} ms"),
+        ("Codec of the light shape, the same", f"{1000 * light_seconds:.0f} ms"),
+        ("Ratio of the two", f"{paper_seconds / light_seconds:.1f}"),
+    ]
+    for name, milliseconds in defence_milliseconds(lab.device).items():
+        rows.append((f"Defence `{name}`, 32x32", f"{milliseconds:.2f} ms/picture"))
+    return rows
+
+
 def main(device: str = "auto") -> int:
     """Measure, and print a table; the exit status."""
     rows: list[tuple[str, str]] = []
@@ -175,6 +196,7 @@ def main(device: str = "auto") -> int:
                     (f"Slider let go, {what}, {threat_model}: a picture changes", f"{first:.2f} s"),
                     (f"Slider let go, {what}, {threat_model}: the verdict", f"{whole:.2f} s"),
                 ]
+    cores.one_for_each()  # as in a server
     lab = Lab(device)
     for what, picture, attack, steps in (
         ("CIFAR-10 run, PGD-10", SMALL_PICTURE, "PGD", 10),
@@ -190,24 +212,9 @@ def main(device: str = "auto") -> int:
             if steps is not None:
                 ratio = shown_ratio(lab, picture, scenario)
                 rows.append((f"The same shown as it goes on, {scenario.threat_model}", f"{ratio:.2f} times"))
-    fast, naive = codec_speeds(lab.codec(FAITHFUL), lab.device)
-    rows += [
-        (f"Codec, 32x32, batches of {BATCH}, channels-last", f"{fast:.0f} pictures/s"),
-        ("The same network, one at a time, contiguous, float32", f"{naive:.0f} pictures/s"),
-        ("Ratio of the two", f"{fast / naive:.2f}"),
-    ]
-    paper_seconds, light_seconds = (
-        photograph_seconds(lab.codec(name), lab.device) for name in (FAITHFUL, default_codec("photographs"))
-    )
-    rows += [
-        ("Codec of the paper's shape, a picture of 224x224", f"{1000 * paper_seconds:.0f} ms"),
-        ("Codec of the light shape, the same", f"{1000 * light_seconds:.0f} ms"),
-        ("Ratio of the two", f"{paper_seconds / light_seconds:.1f}"),
-    ]
-    for name, milliseconds in defence_milliseconds(lab.device).items():
-        rows.append((f"Defence `{name}`, 32x32", f"{milliseconds:.2f} ms/picture"))
-    cores = torch.get_num_threads()
-    print(f"On {device_name(lab.device)}, {cores} threads, torch {torch.__version__}; medians.\n")
+    with cores.all_of_them():
+        rows += _parts(lab)
+    print(f"On {device_name(lab.device)}, {cores.COUNT} threads, torch {torch.__version__}; medians.\n")
     print("| what | measured |\n|---|---|")
     for name, value in rows:
         print(f"| {name} | {value} |")

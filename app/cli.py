@@ -155,10 +155,12 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
     from app.opening import Opening, example_pictures
     from app.page.build import build_demo, health_of, launch_options
     from app.server import metrics, runs, serving
+    from model import cores
     from model.device import DeviceError
     from model.files import WeightsError
     from model.zoo import CODECS, default_classifier, prefer_codec
 
+    cores.one_for_each()
     try:
         if wanted.codec is not None:
             prefer_codec(wanted.codec)

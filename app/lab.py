@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from PIL import Image
@@ -19,11 +20,20 @@ from app.scenario import AUTO, Outcome, Prediction, Scenario, ScenarioError, Wat
 from app.shelf import Shelf, resolved, resolved_codec
 from app.turns import BusyError, Turns
 from app.words import NO_MEMORY, busy, waiting
+from model import cores
 from model.attacks import THREAT_MODELS, attack, find_attack, interruptible
 from model.device import device_name, settle
 from model.zoo import SMALL, classifier_for
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _undisturbed(gpus: list[torch.device]) -> Iterator[None]:
+    """While others go first: they take none of this thread's random numbers, and meet none of its helpers."""
+    cores.dismiss()
+    with torch.random.fork_rng(devices=gpus):
+        yield
 
 
 class Lab(Shelf):
@@ -44,8 +54,8 @@ class Lab(Shelf):
         super().__init__(device)
         self._clock = clock
         gpus = [self.device] if self.device.type == "cuda" else []
-        # Attacks draw from torch's own random numbers: who goes in between must not take any away.
-        self.turns = Turns(lambda: torch.random.fork_rng(devices=gpus), waiting)
+
+        self.turns = Turns(partial(_undisturbed, gpus), waiting)
         self._reserve: Lab | None = None
         """Computes what this one's device has no memory for."""
 
@@ -261,7 +271,7 @@ class Lab(Shelf):
         lane = "small" if x[:, 0].numel() <= SMALL**2 else "large"
         asked, away = self._clock(), self.turns.away
         try:
-            with self.turns.turn(watch.check, lane, told), interruptible(models, check):
+            with self.turns.turn(watch.check, lane, told), cores.all_of_them(), interruptible(models, check):
                 waited = self._clock() - asked
                 try:
                     yield

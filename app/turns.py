@@ -135,12 +135,13 @@ class Turns:
             self._charge(ticket)
             if not any(it.waiting and it.used < ticket.lane.used for it in self._lanes.values()):
                 return
-            ticket.lane.waiting.appendleft(ticket)
-            self._holder = None
-            self._next()
         left = self._clock()
         try:
-            with self._keep():
+            with self._keep():  # before others can change anything
+                with self._changed:
+                    ticket.lane.waiting.appendleft(ticket)
+                    self._holder = None
+                    self._next()
                 self._wait(ticket, check)
         finally:
             self._mine.away = self.away + self._clock() - left

@@ -20,6 +20,7 @@ from app.lab import Lab
 from app.scenario import Outcome, Scenario, ScenarioError, Watch
 from app.shelf import Shelf
 from app.words import NO_GPU
+from model import cores
 from model.attacks import AttackError
 from model.zoo import CLASSIFIERS, CODECS, kind_of
 
@@ -70,6 +71,7 @@ def run(picture: Image.Image, scenario: Scenario, share: float) -> Iterator[byte
     """
     # OpenMP's threads do not come along with a fork; work that is shared out to them is waited for in vain.
     torch.set_num_threads(1)
+    cores.COUNT = 1
     lab = Lab(DEVICE)
     if _models is not None:
         lab.adopt(_models)

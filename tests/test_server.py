@@ -319,6 +319,13 @@ def test_too_few_values_through_the_queue_are_a_sentence(http, quiet):
     quiet()
 
 
+def test_too_few_values_of_what_says_that_it_is_a_batch_are_no_error_of_ours(http, quiet):
+    answer = http.post("/gradio_api/run/run", json={"data": [], "batched": True})
+    assert answer.status_code == 422
+    assert "run takes 10 values, and got 0" in answer.text
+    quiet()
+
+
 def test_streams_of_nobody_end_and_leave_no_traceback(http, quiet):
     for path in (
         "queue/data?session_hash=nobody",

@@ -16,6 +16,11 @@ LEAVING = "comdefend.leaving"
 
 
 def scope_of(request: Any) -> MutableMapping[str, Any]:
-    """The scope of the server's request in one of Gradio's; a new one where there is none."""
+    """The scope of the server's request in one of Gradio's; a new one where there is none.
+
+    A call that says it is a batch has a list of requests: all of them are its own.
+    """
+    if isinstance(request, list | tuple) and request:
+        request = request[0]
     scope = getattr(getattr(request, "request", None), "scope", None)
     return scope if isinstance(scope, MutableMapping) else {}
