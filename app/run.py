@@ -14,7 +14,7 @@ from model import DefendedClassifier
 from model.classifiers import Classifier
 from model.defences import Codec
 
-FRAMES_SHARE = 0.15
+FRAMES_SHARE = 0.17
 """At most this share of an attack's time goes into looking at it. Some more goes into drawing it."""
 FRAMES_APART = 0.2
 """At least so many seconds lie between two frames: nobody sees more, and each has to be sent."""
