@@ -223,7 +223,7 @@ def test_what_cannot_be_done_is_one_sentence(place, capsys, options, message):
 
 
 def test_a_file_may_register_a_defence(place, drawn, tmp_path, monkeypatch):
-    monkeypatch.delitem(defences.DEFENCES, "negative", raising=False)  # and when the test is over
+    monkeypatch.setitem(defences.DEFENCES, "negative", defences.Nothing)  # gone when the test is over
     monkeypatch.setitem(sys.modules, "plugin_negative", None)
     file = tmp_path / "negative.py"
     file.write_text(
