@@ -4,6 +4,7 @@ import ctypes
 import platform
 import time
 from statistics import median
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -81,6 +82,15 @@ def no_denormals() -> None:
     one that starts it: call it before the first computation.
     """
     torch.set_flush_denormal(True)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def channels_last(model: M) -> M:
+    """A model whose weights lie in memory as a CPU's convolutions are fastest with; the same one."""
+    cast("Any", model).to(memory_format=torch.channels_last)  # torch 2.11 has it, and does not describe it
+    return model
 
 
 def many_graphs() -> None:

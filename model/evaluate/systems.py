@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model import pretrained, zoo
 from model.classifiers import Classifier, DefendedClassifier, load_classifier
 from model.defences import AUTHORS, DEFENCES, Codec, Defence, DefenceName, Nothing, load_defence
+from model.device import channels_last
 from model.evaluate.record import Scope, Scopes, ThreatModel
 from model.files import file_hash, tensors_hash
 from model.pretrained import TENSORS_FILE
@@ -176,7 +177,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def ready(module: M) -> M:
     """In evaluation mode; an attack needs the picture's gradient only, not the weights'."""
-    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return channels_last(module.eval().requires_grad_(False))
 
 
 def transfer_source(classifier: str) -> str | None:

@@ -12,7 +12,7 @@ from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, random_crops, to_float
-from model.device import on_gpu
+from model.device import channels_last, on_gpu
 from model.metrics import wilson_interval
 from model.recipes.settings import SHARE, Range, Settings, setting
 from model.recipes.task import Stage, Step, Task
@@ -178,7 +178,7 @@ class ReconstructionsTask(ClassifierTask):
         if trained.classes == data.classes:
             self.model = trained
         codec = ComDefend.from_pretrained(self.codec_name).requires_grad_(False)
-        self.codec = codec.to(memory_format=torch.channels_last)
+        self.codec = channels_last(codec)
 
     def classifier_input(self, x: Tensor) -> Tensor:
         with torch.no_grad():

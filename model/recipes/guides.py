@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model.classifiers import Classifier, load_classifier
+from model.device import channels_last
 from model.zoo import CLASSIFIERS
 
 
@@ -35,7 +36,7 @@ class Guide(nn.Module):
         super().__init__()
         known = load_classifier(name) if name in CLASSIFIERS else Classifier.from_pretrained(name)
         fold_batch_norms(known.requires_grad_(False).eval())
-        self.classifier = known.to(memory_format=torch.channels_last)
+        self.classifier = channels_last(known)
         self._maps: list[Tensor] | None = None
         """Those of the call that goes on; the classifier may also be called alone."""
         for module in self.classifier.net.modules():

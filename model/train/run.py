@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.data import ImageSet
+from model.device import channels_last
 from model.recipes import Recipe, Settings, Step, Task, stage_at
 from model.train import checkpoint
 
@@ -55,7 +56,7 @@ def prepared(
     """A task whose model is on the device, as training wants it there."""
     torch.manual_seed(seed)
     task = kind(data, settings)
-    task.model.to(memory_format=torch.channels_last).to(device)
+    channels_last(task.model).to(device)
     if compiled:
         task.compile()
     return task
