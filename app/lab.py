@@ -54,7 +54,6 @@ class Lab(Shelf):
         super().__init__(device)
         self._clock = clock
         gpus = [self.device] if self.device.type == "cuda" else []
-
         self.turns = Turns(partial(_undisturbed, gpus), waiting)
         self._reserve: Lab | None = None
         """Computes what this one's device has no memory for."""

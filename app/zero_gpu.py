@@ -22,7 +22,7 @@ from app.shelf import Shelf
 from app.words import NO_GPU
 from model import cores
 from model.attacks import AttackError
-from model.zoo import CLASSIFIERS, CODECS, kind_of
+from model.zoo import CLASSIFIERS, CODECS, find_classifier
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +42,15 @@ def load() -> None:
     _models = Shelf(DEVICE)
     for codec in CODECS:
         _models.codec(codec)
-    for name in classifiers():
-        _models.classifier(name)
+    for name in CLASSIFIERS:
+        if is_lent_for(name):
+            _models.classifier(name)
 
 
-def classifiers() -> list[str]:
-    """The names of those whose runs are lent a GPU: of photographs, and in a file at hand."""
-    return [
-        name
-        for name, entry in CLASSIFIERS.items()
-        if kind_of(*2 * (entry.config().image_size,)) == "photographs" and not entry.is_download
-    ]
+def is_lent_for(classifier: str) -> bool:
+    """Whether runs of a classifier are lent a GPU: one of photographs, whose weights are at hand."""
+    entry = find_classifier(classifier)
+    return entry.pictures == "photographs" and not entry.is_download
 
 
 def seconds(picture: Image.Image, scenario: Scenario, share: float) -> int:  # noqa: ARG001
@@ -97,7 +95,7 @@ class BorrowingLab(Lab):
         share: float = 0,
     ) -> Outcome:
         setup = self.resolve(scenario, picture.size, watch)
-        is_worth_it = setup.is_adaptive and setup.scenario.classifier in classifiers()
+        is_worth_it = setup.is_adaptive and is_lent_for(setup.scenario.classifier)
         # The lab's own runs, of the opening and the lessons, have no visitor whose minutes they could take.
         if is_worth_it and LocalContext.request.get(None) is not None:
             try:

@@ -35,6 +35,13 @@ class Config:
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in data.items()})
 
 
+def _check_widths(name: str, widths: Any) -> None:
+    """Refuse what is no tuple of channels."""
+    whole = isinstance(widths, tuple) and all(type(w) is int and w > 0 for w in widths)
+    if not whole or not widths:
+        raise ConfigError(f"{name} must be positive whole numbers, got {widths!r}")
+
+
 Activation = Literal["elu", "gelu"]
 
 
@@ -72,9 +79,7 @@ class CodecConfig(Config):
     def __post_init__(self) -> None:
         for name in ("com_widths", "rec_widths"):
             widths = getattr(self, name)
-            whole = isinstance(widths, tuple) and all(type(w) is int and w > 0 for w in widths)
-            if not whole or not widths:
-                raise ConfigError(f"{name} must be positive whole numbers, got {widths!r}")
+            _check_widths(name, widths)
             inner = widths[:-1]
             if self.residual and not (len(inner) % 2 and len(set(inner)) == 1):
                 raise ConfigError(
@@ -145,9 +150,7 @@ class DenoiserConfig(Config):
     widths: tuple[int, ...] = (32, 64, 128)
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.widths, tuple) and all(type(w) is int and w > 0 for w in self.widths)
-        if not whole or not self.widths:
-            raise ConfigError(f"widths must be positive whole numbers, got {self.widths!r}")
+        _check_widths("widths", self.widths)
 
 
 @dataclass(frozen=True)

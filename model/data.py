@@ -15,12 +15,11 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from model import files
+from model.zoo import SMALL
 
 Split = Literal["train", "test"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 NAMES = "classes.txt"
-LARGEST = 64
-"""Square pictures of at most so many pixels a side are used as large as they are."""
 
 
 class DataError(ValueError):
@@ -142,7 +141,7 @@ def _size(path: Path) -> tuple[int, int]:
 def _common_size(sizes: Iterable[tuple[int, int]]) -> int:
     """The side of small square pictures that are all of one size, else that of CIFAR-10's."""
     (width, height), *others = set(sizes)
-    return width if width == height <= LARGEST and not others else 32
+    return width if width == height <= SMALL and not others else 32
 
 
 def load_photographs(path: Path, size: int) -> ImageSet:

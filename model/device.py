@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
+
 
 class DeviceError(RuntimeError):
     """A device cannot be used; the message names it."""
@@ -82,9 +84,6 @@ def no_denormals() -> None:
     one that starts it: call it before the first computation.
     """
     torch.set_flush_denormal(True)
-
-
-M = TypeVar("M", bound=nn.Module)
 
 
 def channels_last(model: M) -> M:

@@ -101,6 +101,12 @@ class ClassifierEntry(Entry):
             return self.origin.config()
         return pretrained.read_config(self.folder, ClassifierConfig)[0]
 
+    @property
+    def pictures(self) -> Pictures:
+        """The kind of pictures that it takes, by their size."""
+        size = self.config().image_size
+        return kind_of(size, size)
+
 
 @dataclass(frozen=True)
 class DenoiserEntry(Entry):
@@ -264,8 +270,7 @@ def codec_for(classifier: str) -> str:
     entry = find_classifier(classifier)
     if entry.partner in CODECS:
         return entry.partner
-    size = entry.config().image_size
-    return default_codec(kind_of(size, size))
+    return default_codec(entry.pictures)
 
 
 class Pair(NamedTuple):

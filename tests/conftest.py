@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -67,6 +68,14 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
+
+
+def until(so: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for what another process does; it fails where that does not come."""
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from app.handlers.errors import CLOSING
-from tests.conftest import ROOT
+from tests.conftest import ROOT, until
 
 pytestmark = [pytest.mark.server, pytest.mark.processes, pytest.mark.slow]
 
@@ -53,13 +52,6 @@ class Server:
         data = [PHOTOGRAPH, "imagenet", "PGD", "adaptive", 4, steps, None, 0, "auto", None]
         event = self.http.post(f"{API}/call/run", json={"data": data}).json()["event_id"]
         return f"{API}/call/run/{event}"
-
-
-def until(so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.fixture

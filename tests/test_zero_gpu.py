@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +18,7 @@ import pytest
 from app.images import open_picture
 from app.lab import Lab
 from app.scenario import Scenario
-from tests.conftest import ROOT
+from tests.conftest import ROOT, until
 
 pytestmark = [pytest.mark.server, pytest.mark.processes, pytest.mark.slow]
 
@@ -99,13 +99,6 @@ class Space:
         answer = self.http.get(self.join(picture, threat_model)).text
         assert "event: complete" in answer, answer + self.log.read_text()
         return json.loads(answer.split("event: complete\ndata: ")[1].strip())[-1]
-
-
-def until(so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

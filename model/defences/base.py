@@ -1,9 +1,12 @@
 """What every defence has, and the one that is none."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from model import files
 
 
 class UnknownDefenceError(ValueError):
@@ -23,6 +26,9 @@ class Defence(nn.Module, ABC):
     learned: ClassVar[bool] = False
     """Whether a network is inside, which makes a gradient expensive."""
 
+    file: Path | None = None
+    """Where its weights came from, where it has any."""
+
     def __init__(self) -> None:
         super().__init__()
         self.gradient = self.gradients[0]
@@ -35,7 +41,7 @@ class Defence(nn.Module, ABC):
     @property
     def digest(self) -> str | None:
         """SHA-256 of the file that its weights came from, where it has any."""
-        return None
+        return None if self.file is None else files.file_hash(self.file)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

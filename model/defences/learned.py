@@ -4,7 +4,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from model import files
 from model.comdefend import ComDefend
 from model.defences.base import Defence, UnknownDefenceError
 from model.denoiser import Denoiser
@@ -36,10 +35,6 @@ class Codec(Defence):
         if planes is not None and not 1 <= planes <= codec.planes:
             raise UnknownDefenceError(f"the codec has 1 to {codec.planes} planes, not {planes}")
 
-    @property
-    def digest(self) -> str | None:
-        return None if self.file is None else files.file_hash(self.file)
-
     def forward(self, x: Tensor) -> Tensor:
         gradient: Surrogate = self.gradient  # type: ignore[assignment]
         reconstruction: Tensor = self.codec(x, gradient, self.planes)
@@ -67,10 +62,6 @@ class Denoising(Defence):
         self.denoiser = denoiser
         self.about = about
         self.file = file
-
-    @property
-    def digest(self) -> str:
-        return files.file_hash(self.file)
 
     def forward(self, x: Tensor) -> Tensor:
         cleaner: Tensor = self.denoiser(x)

@@ -116,7 +116,7 @@ def classifier_hash(name: str, classifier: Classifier) -> str:
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
     """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
-    pictures = _kind(classifier)
+    pictures = zoo.find_classifier(classifier).pictures
     codecs = [
         codec.name
         for codec in zoo.EVERY_CODEC
@@ -133,11 +133,6 @@ def default_names(classifier: str, authors: Path | None) -> list[str]:
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
     jpegs = [*JPEGS, *(["jpeg-15"] if photographs else [])]
     return [*names, *(["authors"] if authors else []), *jpegs, *others]
-
-
-def _kind(classifier: str) -> zoo.Pictures:
-    size = zoo.find_classifier(classifier).config().image_size
-    return zoo.kind_of(size, size)
 
 
 def _lines_of(entry: zoo.ClassifierEntry, codec: str) -> list[str]:
@@ -182,7 +177,7 @@ def ready(module: M) -> M:
 
 def transfer_source(classifier: str) -> str | None:
     """Another classifier of the same classes, whose weights are at hand, to craft pictures on."""
-    default = zoo.find_classifier(zoo.default_classifier(_kind(classifier)))
+    default = zoo.find_classifier(zoo.default_classifier(zoo.find_classifier(classifier).pictures))
     classes = zoo.find_classifier(classifier).config().classes
     for name in (default.name, default.transfers_from):
         if name is None or name == classifier:
