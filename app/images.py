@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.decoding import MAX_PIXELS, MAX_SCANS, MIN_SIDE, DecodingError, decoders
+from app.decoded import recent
+from app.decoding import MAX_PIXELS, MAX_SCANS, MIN_SIDE, DecodingError
 from model.data import central_square
 
 SENTENCES = {
@@ -56,7 +57,7 @@ def open_picture(
     except (OSError, ValueError) as error:
         raise ImageError("This file cannot be read.") from error
     try:
-        return decoders.decode(data, least, check)
+        return recent.decode(data, least, check)
     except DecodingError as error:
         width, height = error.size
         sentence = SENTENCES.get(error.reason, SENTENCES["damaged"])

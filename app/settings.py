@@ -36,6 +36,7 @@ class Limits:
     decode_at_once: int = limit(2, "pictures that are decoded at the same time", 1, 100)
     decode_waiting: int = limit(64, "pictures that wait for that; each holds a thread", 0, 1000)
     decode_wait_seconds: float = limit(15, "how long they wait", 0.1, 600)
+    decoded_megabytes: int = limit(64, "memory for the pictures decoded last", 0, 100_000)
     defend_megapixels: float = limit(12, "pixels that /defend takes before a light codec", 0.01, 1000)
     defend_paper_megapixels: float = limit(4, "the same before one of the paper's shape", 0.01, 1000)
     closing_seconds: float = limit(20, "how long a run may go on after SIGTERM", 0, 3600)
