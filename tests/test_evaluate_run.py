@@ -455,13 +455,13 @@ def test_batches_are_smaller_for_larger_pictures():
     assert sizes(101, 32, light) == [100, 1]
 
 
-def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, monkeypatch):
+def test_what_takes_a_second_a_picture_gets_a_part_of_them(systems, coloured, monkeypatch):
     """A codec of the paper's shape before large pictures: fewer, but the very same ones."""
     preset = replace(QUICK, epsilons=(4.0, MAIN), attacks=("FGSM", "PGD"), costly_images=3)
     found = {}
     for small in (True, False):
         monkeypatch.setattr("model.zoo.SMALL", 64 if small else 8)
-        assert systems[1].costly is not small
+        assert systems[1].is_slow is not small
         found[small] = Evaluation(systems[:3], coloured, preset)
         found[small].run()
     scopes = found[False].scopes
@@ -488,6 +488,37 @@ def test_what_takes_seconds_a_picture_gets_a_part_of_them(systems, coloured, mon
     assert [c["name"] for c in told["checks"]["comdefend-tiny"] if c["passed"] is None] == [
         c["name"] for c in told["checks"]["bits-5"] if c["passed"] is None
     ]
+
+
+def test_what_is_slow_to_attack_is_attacked_less(systems, coloured, monkeypatch):
+    """Before large pictures, a noisy defence sees all that is made against the classifier, and is attacked
+    itself on few, as a codec of the paper's shape is; none of them is attacked out of curiosity."""
+    monkeypatch.setattr("model.zoo.SMALL", 8)
+    preset = replace(SOME, adaptive_images=6, few_images=4, costly_images=2)
+    preset = replace(preset, attacks=(*preset.attacks, "DeepFool"))
+    chosen = [system for system in systems if system.name in DEFENCES]
+    slow = [system.name for system in chosen if system.is_slow_to_attack]
+    assert slow == ["comdefend-tiny", "noise-8"]
+    found = Evaluation(chosen, coloured, preset)
+    found.run()
+    attacked = {name: found.of(AttackRecord, system=name, threat_model="adaptive") for name in DEFENCES}
+    assert {name: {r.scope for r in records} for name, records in attacked.items()} == {
+        "none": set(),
+        "comdefend-tiny": {"costly"},
+        "bits-5": {"adaptive", "few"},
+        "noise-8": {"costly"},
+    }
+    assert {r.attack for r in attacked["noise-8"] if not r.cascade} == {"PGD"}
+    assert {r.attack for r in attacked["bits-5"] if not r.cascade} == {*preset.attacks} - {"Square"}
+    for name in slow:
+        grey = {r.attack: r.scope for r in found.of(AttackRecord, system=name, threat_model="grey-box")}
+        every = "part" if name == "comdefend-tiny" else "all"
+        assert grey == {"PGD": every, "MI-FGSM": every, "APGD": every, "DeepFool": "few"}
+    assert {r.system for r in found.of() if isinstance(r, PlanesRecord)} == set()
+    told = figures(found.records, chosen, found.scopes)
+    assert {w["defence"]: w["images"] for w in told["worst"]} == {
+        "none": 6, "comdefend-tiny": 2, "bits-5": 6, "noise-8": 2,
+    }  # fmt: skip
 
 
 def test_batches_do_not_change_what_is_found_without_chance(evaluation, monkeypatch):

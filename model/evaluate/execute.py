@@ -162,8 +162,7 @@ class Executor:
         before: Sequence[Record],
     ) -> list[UnboundedRecord]:
         """DeepFool and C&W: how far they had to go, and how many of their pictures lie in the ball."""
-        attack, epsilon = job.attack, job.epsilon
-        scope: Scope = "few"
+        attack, epsilon, scope = job.attack, job.epsilon, job.scope
         x, labels = self._pictures(scope)
         raw, rounded = measure.craft_unbounded(target, x, labels, attack, seed)
         inside = ((rounded - x).abs().amax((1, 2, 3)) * 255 <= epsilon + 1e-3).cpu()
@@ -256,19 +255,20 @@ class Executor:
     def _answers(self, systems: Iterable[str], scope: Scope, pictures: Tensor, seed: int) -> list[Answer]:
         """What each system makes of the same pictures, and what they did to the codes.
 
-        Costly ones are shown some of them only, where all pictures were attacked.
+        Slow ones are shown some of them only, where all pictures were attacked.
         """
         answers = []
         for system in (self.systems[name] for name in systems):
             mine, own_scope = pictures, scope
-            if system.costly and scope == "all":
+            if scope == "all" and system.is_slow:
                 own_scope = system.scope(scope)
                 mine = pictures[self.scopes[own_scope]]
             x, labels = self._pictures(own_scope)
             right = measure.correct(system.module, mine, labels, seed)
             flipped = None
             if isinstance(system.defence, Codec) and not system.own_classifier:
-                some = evenly_spaced(len(x), min(len(x), FLIP_IMAGES))
+                most = len(self.scopes["costly"]) if system.is_slow else FLIP_IMAGES
+                some = evenly_spaced(len(x), min(len(x), most))
                 bits = system.defence.code(x[some]) != system.defence.code(mine[some])
                 flipped = bits.float().mean().item()
             answers.append(Answer(system, own_scope, right, flipped))

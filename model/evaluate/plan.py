@@ -146,8 +146,10 @@ class _Planner:
                     yield self._on_system(system, attack, epsilon, "adaptive", cascade=True)
 
     def _alone(self) -> Iterator[DirectJob]:
-        """Attacks that a few pictures get, however they fared before."""
+        """Attacks that a few pictures get, however they fared before, but where that takes minutes each."""
         for system in self.systems:
+            if system.is_slow_to_attack:
+                continue
             for attack in self.preset.alone(MAIN, system.defence):
                 # Without a defence, those without a strength are the grey-box ones.
                 if attack.has_epsilon or not system.undefended:

@@ -82,8 +82,9 @@ class Preset:
     """How many get each of the strongest attacks alone; else these come as a cascade, each on what still
     stands."""
     costly_images: int = 20
-    """On how many of the adaptive attacker's pictures a codec of the paper's shape is attacked itself, where
-    they are large. Of what was made against the classifier it sees all that the adaptive attacker gets."""
+    """On how many of the adaptive attacker's pictures a system is attacked itself that is slow to attack: on
+    large ones, codecs of the paper's shape and noisy defences. Of what was made against the classifier, such
+    a codec sees all that the adaptive attacker gets, a noisy defence everything."""
     epsilons: tuple[float, ...] = (2.0, MAIN, 16.0)
     steps: int = 10
     """How many PGD makes."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 Scope = Literal["all", "adaptive", "few", "part", "costly"]
-"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these. A system that takes
-seconds for each picture gets a part in the place of all, and other few, the costly, in that of the others."""
+"""Which pictures: all of them, those that the adaptive attacker gets, or a few of these. A slow system gets a
+part in the place of all; one that is slow to attack other few, the costly, in that of the adaptive."""
 Scopes = dict[Scope, Tensor]
 """Indices of each scope's pictures among all of them, shape (count,), int64."""
 

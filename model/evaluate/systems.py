@@ -66,10 +66,20 @@ class System:
         return isinstance(self.defence, Nothing)
 
     @property
-    def costly(self) -> bool:
-        """Whether it takes seconds for each picture: a codec of the paper's shape before large ones."""
+    def is_slow(self) -> bool:
+        """Whether it takes a second for each picture: a codec of the paper's shape before large ones."""
         heavy = isinstance(self.defence, Codec) and self.defence.codec.config.downscale == 1
-        return heavy and self.classifier.config.image_size > zoo.SMALL
+        return heavy and self._takes_large_pictures
+
+    @property
+    def is_slow_to_attack(self) -> bool:
+        """Whether a step of an attack on it takes seconds a picture: it is slow, or its gradients are means
+        of many draws, of large pictures."""
+        return self.is_slow or (self.defence.noisy and self._takes_large_pictures)
+
+    @property
+    def _takes_large_pictures(self) -> bool:
+        return self.classifier.config.image_size > zoo.SMALL
 
     def threat_model(self, wanted: ThreatModel) -> ThreatModel:
         """What an attacker is called who knows the classifier, and the defence, too, or not: where there is
@@ -78,20 +88,19 @@ class System:
 
     def scope(self, wanted: Scope) -> Scope:
         """The pictures that this system gets where most get those."""
-        if not self.costly:
-            return wanted
-        return "part" if wanted == "all" else "costly"
+        if wanted == "all":
+            return "part" if self.is_slow else "all"
+        return "costly" if self.is_slow_to_attack else wanted
 
     def own_scopes(self, scopes: Scopes) -> Scopes:
-        """The scopes as they are for this system."""
-        if not self.costly:
-            return scopes
-        return scopes | {"adaptive": scopes["costly"], "few": scopes["costly"]}
+        """The scopes as they are for this system: its adaptive attacker may get fewer pictures."""
+        return scopes | {"adaptive": scopes[self.scope("adaptive")]}
 
     @property
     def planes_can_be_dropped(self) -> bool:
-        """Whether its code's planes are worth dropping one by one: a codec's of ours, whole, once."""
-        codec = isinstance(self.defence, Codec) and self.defence.planes is None
+        """Whether its code's planes are worth dropping one by one: a codec's of ours, whole, once, and if it
+        does not take hours."""
+        codec = isinstance(self.defence, Codec) and self.defence.planes is None and not self.is_slow
         return codec and not self.own_classifier and self.name != AUTHORS
 
     @property
