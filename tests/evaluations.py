@@ -22,7 +22,7 @@ from model.evaluate.run import run, seed_of
 from model.evaluate.systems import System
 
 QUICK = Preset("tiny", images=8, adaptive_images=4, few_images=2, epsilons=(2.0, MAIN, 16.0), steps=2)
-WHOLE = replace(QUICK, suite=True, queries=9, few_images=4)
+WHOLE = replace(QUICK, unbounded="few", suite=True, queries=9, few_images=4)
 SOME = replace(WHOLE, attacks=("PGD", "MI-FGSM", "APGD", "Square"), epsilons=(MAIN,))
 DEFENCES = ("none", "comdefend-tiny", "bits-5", "noise-8")
 

@@ -22,7 +22,7 @@ def codec(systems):
 
 def test_the_presets_grow():
     quick, standard, full = (PRESETS[name] for name in ("quick", "standard", "full"))
-    assert list(PRESETS) == [preset.name for preset in (quick, standard, full)]
+    assert all(name == preset.name for name, preset in PRESETS.items())
     for field in ("images", "adaptive_images", "few_images", "steps", "restarts", "queries"):
         assert getattr(quick, field) <= getattr(standard, field) <= getattr(full, field)
     assert quick.images == 200
@@ -42,7 +42,7 @@ def test_without_the_suite_there_are_three_attacks(codec):
 
 def test_the_suite_is_run_at_the_main_strength_or_everywhere(codec):
     assert names(SUITE.grey(MAIN)) == [
-        "FGSM", "BIM", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "DeepFool", "C&W",
+        "FGSM", "BIM", "PGD", "MI-FGSM", "APGD", "APGD-DLR",
     ]  # fmt: skip
     assert names(SUITE.cascade(MAIN, codec)) == [
         "PGD", "PGD", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "Square", "AutoAttack",
@@ -51,8 +51,18 @@ def test_the_suite_is_run_at_the_main_strength_or_everywhere(codec):
     assert SUITE.cascade(2.0, codec) == SUITE.alone(2.0, codec) == []
     wide = replace(SUITE, everywhere=True)
     assert wide.cascade(2.0, codec) == wide.cascade(MAIN, codec)
-    assert set(names(wide.grey(MAIN))) - set(names(wide.grey(2.0))) == {"DeepFool", "C&W"}
+    assert wide.grey(2.0) == wide.grey(MAIN)
     assert wide.alone(2.0, codec) == []
+
+
+def test_attacks_without_a_strength_are_run_once_and_only_where_asked_for(codec):
+    assert SUITE.unbounded is None
+    assert SUITE.grey_unbounded() == []
+    some = replace(SUITE, unbounded="all")
+    assert names(some.grey_unbounded()) == ["DeepFool", "C&W"]
+    assert names(replace(some, attacks=("C&W", "PGD")).grey_unbounded()) == ["C&W"]
+    assert {one["name"] for one in some.hyper_parameters({})} >= {"DeepFool", "C&W"}
+    assert not {one["name"] for one in SUITE.hyper_parameters({})} & {"DeepFool", "C&W"}
 
 
 def test_the_cascade_tries_another_loss_and_every_other_stand_in(codec):
@@ -110,7 +120,8 @@ def test_every_attack_is_told_apart_by_its_key(codec):
 
 
 def test_every_attack_is_one_that_can_be_run_so(codec):
-    for attack in SUITE.grey(MAIN) + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec):
+    grey = SUITE.grey(MAIN) + replace(SUITE, unbounded="few").grey_unbounded()
+    for attack in grey + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec):
         assert attack.name in ATTACKS | EVALUATION_ATTACKS
         spec = find_attack(attack.name)
         spec.check(MAIN if attack.has_epsilon else None, attack.steps, None)

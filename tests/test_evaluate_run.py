@@ -306,12 +306,29 @@ def test_planes_are_kept_from_one_to_all(whole, systems, coloured):
 
 
 def test_an_attack_without_a_strength_counts_only_inside_the_ball(whole):
-    r = whole.the(UnboundedRecord, system="none", attack="DeepFool")
-    assert r.right == "0010"  # margins of 1.5, 6.5, 12.5, and the wrong label
+    records = whole.of(UnboundedRecord, system="none", attack="DeepFool")
+    # Margins of 1.5, 6.5, 12.5, and the wrong label.
+    assert {r.epsilon: r.right for r in records} == {2.0: "0110", MAIN: "0010", 16.0: "0000"}
+    assert len({(r.rounded, r.before_rounding) for r in records}) == 1
+    r = records[0]
     assert r.rounded.success == r.before_rounding.success == 1
     assert r.before_rounding.median_linf_255 == pytest.approx(6.5, abs=1)
     assert r.rounded.median_linf_255 == pytest.approx(round(r.rounded.median_linf_255), abs=1e-3)
     assert r.rounded.median_l2 == pytest.approx(r.rounded.median_linf_255 / 255 * 768**0.5, rel=0.5)
+
+
+def test_attacks_without_a_strength_may_see_all_pictures(systems, coloured, monkeypatch):
+    """A slow system a part of them."""
+    monkeypatch.setattr("model.zoo.SMALL", 8)
+    preset = replace(QUICK, unbounded="all", attacks=("DeepFool",), adaptive_images=0, costly_images=3)
+    found = Evaluation(systems[:3], coloured, preset)
+    found.run()
+    records = found.of(UnboundedRecord, epsilon=MAIN)
+    scopes = {r.system: (r.scope, len(r.right)) for r in records}
+    assert scopes == {"none": ("all", 8), "comdefend-tiny": ("part", 3), "bits-5": ("all", 8)}
+    assert found.the(UnboundedRecord, system="none", epsilon=MAIN).right == "".join(
+        str(int(margin > MAIN)) for margin in [*MARGINS[:-1], 0.0]
+    )
 
 
 def test_the_records_follow_the_seed(evaluation):

@@ -162,16 +162,19 @@ class Executor:
         before: Sequence[Record],
     ) -> list[UnboundedRecord]:
         """DeepFool and C&W: how far they had to go, and how many of their pictures lie in the ball."""
-        attack, epsilon, scope = job.attack, job.epsilon, job.scope
-        x, labels = self._pictures(scope)
-        raw, rounded = measure.craft_unbounded(target, x, labels, attack, seed)
-        inside = ((rounded - x).abs().amax((1, 2, 3)) * 255 <= epsilon + 1e-3).cpu()
+        attack = job.attack
+        crafted = measure.craft_unbounded(target, *self._pictures(job.scope), attack, seed)
         records = []
         for system in (self.systems[name] for name in systems):
-            right = measure.correct(system.module, rounded, labels, seed)
+            scope, (raw, rounded) = self._shown_to(system, job.scope, *crafted)
+            x, labels = self._pictures(scope)
             clean = self._right_unattacked(system.name, before)[self.scopes[scope]]
             raw_right = measure.correct(system.module, raw, labels, seed)
-            records.append(
+            right = measure.correct(system.module, rounded, labels, seed)
+            before_rounding = measure.distances(raw - x, clean, raw_right)
+            after_rounding = measure.distances(rounded - x, clean, right)
+            reach = (255 * (rounded - x).abs().amax((1, 2, 3))).cpu()
+            records += [
                 UnboundedRecord(
                     system=system.name,
                     threat_model=system.threat_model(threat_model),
@@ -179,11 +182,12 @@ class Executor:
                     epsilon=epsilon,
                     steps=attack.steps,
                     scope=scope,
-                    right=to_bits(clean & (right | ~inside)),
-                    before_rounding=measure.distances(raw - x, clean, raw_right),
-                    rounded=measure.distances(rounded - x, clean, right),
+                    right=to_bits(clean & (right | (reach > epsilon + 1e-3))),
+                    before_rounding=before_rounding,
+                    rounded=after_rounding,
                 )
-            )
+                for epsilon in job.epsilons
+            ]
         return records
 
     def _planes(self, job: PlanesJob, seed: int) -> list[PlanesRecord]:
@@ -253,26 +257,23 @@ class Executor:
         ]
 
     def _answers(self, systems: Iterable[str], scope: Scope, pictures: Tensor, seed: int) -> list[Answer]:
-        """What each system makes of the same pictures, and what they did to the codes.
-
-        Slow ones are shown some of them only, where all pictures were attacked.
-        """
+        """What each system makes of the same pictures, and what they did to the codes."""
         answers = []
         for system in (self.systems[name] for name in systems):
-            mine, own_scope = pictures, scope
-            if scope == "all" and system.is_slow:
-                own_scope = system.scope(scope)
-                mine = pictures[self.scopes[own_scope]]
+            own_scope, (mine,) = self._shown_to(system, scope, pictures)
             x, labels = self._pictures(own_scope)
             right = measure.correct(system.module, mine, labels, seed)
-            flipped = None
-            if isinstance(system.defence, Codec) and not system.own_classifier:
-                most = len(self.scopes["costly"]) if system.is_slow else FLIP_IMAGES
-                some = evenly_spaced(len(x), min(len(x), most))
-                bits = system.defence.code(x[some]) != system.defence.code(mine[some])
-                flipped = bits.float().mean().item()
-            answers.append(Answer(system, own_scope, right, flipped))
+            most = len(self.scopes["costly"]) if system.is_slow else FLIP_IMAGES
+            some = evenly_spaced(len(x), min(len(x), most))
+            answers.append(Answer(system, own_scope, right, measure.flipped(system, x[some], mine[some])))
         return answers
+
+    def _shown_to(self, system: System, scope: Scope, *pictures: Tensor) -> tuple[Scope, Sequence[Tensor]]:
+        """What a system is shown of a scope's pictures, each (N,3,H,W): a slow one sees a part of all."""
+        if scope != "all" or not system.is_slow:
+            return scope, pictures
+        part = system.scope(scope)
+        return part, [each[self.scopes[part]] for each in pictures]
 
 
 def _record(

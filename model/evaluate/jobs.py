@@ -45,19 +45,35 @@ class NoiseJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GreyBoxJob(Job):
+class AttackJob(Job):
+    """Attack something."""
+
+    attack: AttackConfig
+    epsilons: tuple[float, ...]
+    """The strength; of an attack that has none, the balls inside which its pictures count."""
+    scope: Scope
+
+    @property
+    def epsilon(self) -> float:
+        """The strength of an attack that has one."""
+        (epsilon,) = self.epsilons
+        return epsilon
+
+    @property
+    def _what(self) -> str:
+        return ", ".join([self.attack.key, *(f"{epsilon:g}" for epsilon in self.epsilons)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreyBoxJob(AttackJob):
     """Attack a classifier alone, and show all systems that have it what came of it."""
 
     classifier: str
     systems: tuple[str, ...]
-    attack: AttackConfig
-    epsilon: float
-    """For an attack that has none: the ball inside which its pictures count."""
-    scope: Scope
 
     @property
     def key(self) -> str:
-        return f"grey-box {self.classifier}: {self.attack.key}, {self.epsilon:g}"
+        return f"grey-box {self.classifier}: {self._what}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +91,7 @@ class TransferJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectJob(Job):
+class DirectJob(AttackJob):
     """Attack a defended system itself.
 
     What the system gets wrong unattacked is lost already. A cascade attacks only what still stands after all
@@ -83,16 +99,12 @@ class DirectJob(Job):
     """
 
     system: str
-    attack: AttackConfig
-    epsilon: float
-    """For an attack that has none: the ball inside which its pictures count."""
-    scope: Scope
     cascade: bool = False
 
     @property
     def key(self) -> str:
         manner = "cascade" if self.cascade else self.scope
-        return f"{manner} {self.system}: {self.attack.key}, {self.epsilon:g}"
+        return f"{manner} {self.system}: {self._what}"
 
 
 @dataclass(frozen=True, kw_only=True)

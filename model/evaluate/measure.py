@@ -11,6 +11,7 @@ from model.attacks import attack as run_attack
 from model.attacks import round_and_still_fool
 from model.attacks.pgd import pgd
 from model.comdefend import ComDefend
+from model.defences import Codec
 from model.evaluate.presets import AttackConfig
 from model.evaluate.record import Distances
 from model.evaluate.systems import System
@@ -123,6 +124,14 @@ def batches(x: Tensor, labels: Tensor, model: nn.Module) -> Iterator[tuple[Tenso
     pixels = BATCH_PIXELS * (1 if heavy else LIGHT)
     size = min(BATCH_PICTURES, max(1, pixels // x[0, 0].numel())) if len(x) else 1
     return zip(x.split(size), labels.split(size), strict=True)
+
+
+def flipped(system: System, x: Tensor, changed: Tensor) -> float | None:
+    """Share of a code's bits that differ between pictures, shape (N,3,H,W) each; None of what is no codec of
+    the report's classifier."""
+    if not isinstance(system.defence, Codec) or system.own_classifier:
+        return None
+    return (system.defence.code(x) != system.defence.code(changed)).float().mean().item()
 
 
 @contextlib.contextmanager

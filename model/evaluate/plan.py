@@ -74,7 +74,7 @@ class _Planner:
             found += [job for job in cascades if not _is_autoattack(job)]
             if with_main:
                 found += self._alone()
-                found += self._unbounded()
+        found += self._unbounded()
         if with_main:
             found += [
                 self._planes(system.name, system.defence.codec)
@@ -93,27 +93,29 @@ class _Planner:
         return NoiseJob(systems=_names(self.systems), epsilon=epsilon, cost=cost)
 
     def _grey_box(self, epsilon: float) -> Iterator[GreyBoxJob]:
-        attacks = [attack for attack in self.preset.grey(epsilon) if attack.has_epsilon]
+        """Attacks of a strength on the classifiers."""
         for classifier in self.classifiers:
-            for attack in attacks:
-                yield self._on_classifier(classifier, attack, epsilon, "all")
+            for attack in self.preset.grey(epsilon):
+                yield self._on_classifier(classifier, attack, (epsilon,), "all")
 
     def _unbounded(self) -> Iterator[GreyBoxJob]:
         """Attacks without a strength on the classifiers; :meth:`_alone` has those on the defended systems."""
-        attacks = [attack for attack in self.preset.grey(MAIN) if not attack.has_epsilon]
+        scope = self.preset.unbounded
+        if scope is None or not self.counts[scope]:
+            return
         for classifier in self.classifiers:
-            for attack in attacks:
-                yield self._on_classifier(classifier, attack, MAIN, "few")
+            for attack in self.preset.grey_unbounded():
+                yield self._on_classifier(classifier, attack, self.preset.epsilons, scope)
 
     def _on_classifier(
-        self, classifier: str, attack: AttackConfig, epsilon: float, scope: Scope
+        self, classifier: str, attack: AttackConfig, epsilons: tuple[float, ...], scope: Scope
     ) -> GreyBoxJob:
         systems = [system for system in self.systems if system.classifier_name == classifier]
         return GreyBoxJob(
             classifier=classifier,
             systems=_names(systems),
             attack=attack,
-            epsilon=epsilon,
+            epsilons=epsilons,
             scope=scope,
             cost=self.counts[scope] * (attack.passes() + sum(map(price, systems))),
         )
@@ -163,12 +165,17 @@ class _Planner:
         if cascade:
             cost *= FALLING
         return DirectJob(
-            system=system.name, attack=attack, epsilon=epsilon, scope=scope, cascade=cascade, cost=cost
+            system=system.name,
+            attack=attack,
+            epsilons=(epsilon,) if attack.has_epsilon else self.preset.epsilons,
+            scope=scope,
+            cascade=cascade,
+            cost=cost,
         )
 
     def _planes(self, system: str, codec: ComDefend) -> PlanesJob:
         images = min(self.counts["all"], PLANES_IMAGES)
-        attacks = [attack for attack in self.preset.grey(MAIN) if attack.has_epsilon][:2]
+        attacks = self.preset.grey(MAIN)[:2]
         return PlanesJob(
             system=system,
             planes=planes_tried(codec.planes),

@@ -1,7 +1,7 @@
 """The attacks with their hyper-parameters, and how many of them each preset runs."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from model.attacks import find_attack
 from model.attacks.adapters import Adapter
@@ -63,6 +63,8 @@ class AttackConfig:
 
 FGSM = AttackConfig("FGSM", descent_of("FGSM"))
 BIM, MI_FGSM = (AttackConfig(name, descent_of(name, 10), steps=10) for name in ("BIM", "MI-FGSM"))
+UNBOUNDED = [AttackConfig(name, steps=50) for name in ("DeepFool", "C&W")]
+"""Attacks without a strength: what they make counts where it lies inside the ball."""
 
 
 def pgd_config(steps: int, loss: Loss = "cross-entropy", restarts: int = 1) -> AttackConfig:
@@ -89,8 +91,10 @@ class Preset:
     steps: int = 10
     """How many PGD makes."""
     restarts: int = 1
+    unbounded: Literal["few", "all"] | None = None
+    """On which pictures DeepFool and C&W, which have no strength, are run against the classifier."""
     suite: bool = False
-    """Whether all attacks are run, or only FGSM, BIM and PGD by straight-through."""
+    """Whether all other attacks are run, too, or only FGSM, BIM and PGD by straight-through."""
     everywhere: bool = False
     """Whether the suite is run at all strengths, or only at 8/255."""
     queries: int = 500
@@ -101,13 +105,15 @@ class Preset:
         return self.suite and (self.everywhere or epsilon == MAIN)
 
     def grey(self, epsilon: float) -> list[AttackConfig]:
-        """Attacks on the classifier, whose pictures every defence gets to see."""
+        """Attacks of that strength on the classifier, whose pictures every defence gets to see."""
         found = [FGSM, BIM, pgd_config(self.steps)]
         if self.has_suite(epsilon):
             found += [MI_FGSM, AttackConfig("APGD", steps=20), AttackConfig("APGD-DLR", steps=20)]
-            if epsilon == MAIN:
-                found += [AttackConfig("DeepFool", steps=50), AttackConfig("C&W", steps=50)]
         return self._chosen(found)
+
+    def grey_unbounded(self) -> list[AttackConfig]:
+        """Attacks without a strength on the classifier, whose pictures every defence gets to see."""
+        return self._chosen(UNBOUNDED) if self.unbounded else []
 
     def direct(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
         """Attacks on the defended system, each on all pictures that the adaptive attacker gets."""
@@ -131,7 +137,7 @@ class Preset:
         if not self.has_suite(epsilon) or epsilon != MAIN:
             return []
         shown = [attack for attack in self.cascade(epsilon, defence) if "AutoAttack" not in attack.name]
-        return shown + self._chosen([AttackConfig("DeepFool", steps=50), AttackConfig("C&W", steps=50)])
+        return shown + self._chosen(UNBOUNDED)
 
     def _fit(self, attack: AttackConfig, defence: Defence) -> AttackConfig:
         """The attack with gradients averaged where the defence draws random numbers."""
@@ -163,6 +169,7 @@ class Preset:
     def hyper_parameters(self, defences: dict[str, Defence]) -> list[dict[str, Any]]:
         """Every attack of the run, once; pictures that are transferred come from MI-FGSM."""
         attacks = [MI_FGSM] if self.allows(MI_FGSM) else []
+        attacks += self.grey_unbounded()
         for epsilon in self.epsilons:
             attacks += self.grey(epsilon)
             for defence in defences.values():
@@ -176,7 +183,23 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("quick", images=200, adaptive_images=200, few_images=100),
-        Preset("standard", images=1000, adaptive_images=1000, few_images=100, steps=20, suite=True),
+        Preset(
+            "photographs",
+            images=400,
+            adaptive_images=100,
+            few_images=50,
+            epsilons=(2.0, 4.0, MAIN, 16.0),
+            unbounded="few",
+        ),
+        Preset(
+            "standard",
+            images=1000,
+            adaptive_images=1000,
+            few_images=100,
+            steps=20,
+            unbounded="few",
+            suite=True,
+        ),
         Preset(
             "full",
             images=10_000,
@@ -184,6 +207,7 @@ PRESETS = {
             few_images=1000,
             steps=50,
             restarts=5,
+            unbounded="few",
             suite=True,
             everywhere=True,
             queries=5000,
