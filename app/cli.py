@@ -67,11 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if is_lent_a_gpu():
         import spaces  # noqa: F401 - before torch, parts of which it replaces
-    from model import device, files, train
+    from model import device, files, memory, train
 
     parser = build_parser()
     args = parser.parse_args(argv)
     device.no_denormals()
+    memory.keep_freed()
     program = ["comdefend-lab"] if Path(sys.argv[0]).stem == "comdefend-lab" else ["python", "app.py"]
     command = shlex.join([*program, *argv])
     if args.train:

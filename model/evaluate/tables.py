@@ -11,7 +11,6 @@ from model.evaluate.cells import (
     percent,
     strengths,
 )
-from model.evaluate.presets import MAIN
 
 Lines = list[str]
 """A section: its heading, an empty line, and so on; without lines where there is nothing to tell."""
