@@ -16,9 +16,12 @@ from model import imagenet, pretrained
 from model.config import ClassifierConfig, CodecConfig
 from model.imagenet import Lite, OnProgress
 
-Pictures = Literal["small", "photographs"]
+Pictures = Literal["small", "garments", "photographs"]
+"""CIFAR-10's kind, Fashion-MNIST's, and all larger ones."""
 SMALL = 64
-"""Pictures of at most so many pixels a side are CIFAR-10's kind, larger ones photographs."""
+"""Pictures of at most so many pixels a side are small, larger ones photographs."""
+GARMENT = (28, 28)
+"""Pictures of just that size are Fashion-MNIST's, where there is a classifier for them."""
 
 
 class UnknownClassifierError(ValueError):
@@ -137,6 +140,16 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
     ),
     CodecEntry("comdefend-cifar10-light", "light, trained to purify", once_trained=True),
     CodecEntry(
+        "comdefend-fashion-mnist", "the paper's loss, garments", pictures="garments", once_trained=True
+    ),
+    CodecEntry(
+        "comdefend-fashion-mnist-light",
+        "light, trained to purify garments",
+        default_for="garments",
+        pictures="garments",
+        once_trained=True,
+    ),
+    CodecEntry(
         ROBUST,
         "trained with its classifier, against an attacker who knows both",
         partner="cifar10-robust",
@@ -157,6 +170,12 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         partner=PURIFY,
         compared_with="cifar10",
     ),
+    ClassifierEntry(
+        "cifar10-smoothed",
+        "the same classes, trained with much smoothed labels",
+        compared_with="cifar10",
+        once_trained=True,
+    ),
     ClassifierEntry(  # the paper's classifier
         "cifar10-resnet50", "the same classes, a ResNet-50", compared_with="cifar10", once_trained=True
     ),
@@ -172,6 +191,19 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "cifar10-adversarial",
         "the same classes, trained on adversarial pictures, without a codec",
         compared_with="cifar10",
+        once_trained=True,
+    ),
+    ClassifierEntry(
+        "fashion-mnist",
+        "ten kinds of garments, grey, 28 × 28 pixels",
+        default_for="garments",
+        once_trained=True,
+    ),
+    ClassifierEntry(
+        "fashion-mnist-on-reconstructions",
+        "fashion-mnist, tuned to what its light codec makes of pictures",
+        partner="comdefend-fashion-mnist-light",
+        compared_with="fashion-mnist",
         once_trained=True,
     ),
     ClassifierEntry(
@@ -214,6 +246,8 @@ CLASSIFIERS = offered(EVERY_CLASSIFIER)
 
 def kind_of(width: int, height: int) -> Pictures:
     """Which pictures those of that size are, in pixels."""
+    if (width, height) == GARMENT and default_classifier("garments") in CLASSIFIERS:
+        return "garments"
     return "small" if max(width, height) <= SMALL else "photographs"
 
 
