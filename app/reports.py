@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from model import zoo
-from model.evaluate.cells import Cell, Report, codecs, find_cell, grey_box_cell, is_cascade, strengths
+from model.evaluate.cells import Cell, Report, codecs, find_cell, grey_box_of, strengths
 from model.evaluate.presets import MAIN
 from model.evaluate.systems import has_own_classifier
 
@@ -82,7 +82,7 @@ def lines(report: Report) -> list[Line]:
     at = MAIN if MAIN in every else max(every, default=MAIN)
     ours = codecs(report)
     alone = [name for name in report["defences"] if name != "none" and not has_own_classifier(name)]
-    grey = {name: cell for name in alone if (cell := _grey_box(report, name, at))}
+    grey = {name: cell for name in alone if (cell := grey_box_of(report, name, ATTACK, at))}
     worst = {w["defence"]: w for w in report.get("worst", []) if w["epsilon"] == at}
     best = _best(grey, [name for name in alone if name in ours])
     wanted = [
@@ -112,15 +112,10 @@ def _line(report: Report, name: str, attacker: str, every: list[float]) -> dict[
         if attacker == "adaptive":
             cell = find_cell(report.get("worst", []), defence=name, epsilon=epsilon)
         else:
-            cell = _grey_box(report, name, epsilon)
+            cell = grey_box_of(report, name, ATTACK, epsilon)
         if cell is not None:
             cells[epsilon] = cell
     return cells
-
-
-def _grey_box(report: Report, name: str, epsilon: float) -> Cell | None:
-    cells = [c for c in report["cells"] if c["defence"] == name and not is_cascade(c)]
-    return grey_box_cell(cells, ATTACK, epsilon)
 
 
 def remains(reports: Mapping[str, Report]) -> Remains | None:
@@ -136,6 +131,6 @@ def remains(reports: Mapping[str, Report]) -> Remains | None:
         about=report["defences"][codec],
         images=clean["images"],
         clean=clean["accuracy"],
-        grey_box=_grey_box(report, codec, MAIN),
+        grey_box=grey_box_of(report, codec, ATTACK, MAIN),
         adaptive=find_cell(report.get("worst", []), defence=codec, epsilon=MAIN),
     )

@@ -30,4 +30,5 @@ def keep_freed() -> bool:
     if mallopt is None:  # no glibc: macOS, musl
         return False
     options = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, AT_ONCE))
-    return sum(mallopt(option, value) for option, value in options) == len(options)
+    taken = [bool(mallopt(option, value)) for option, value in options]
+    return all(taken)

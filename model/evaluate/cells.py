@@ -45,6 +45,12 @@ def grey_box_cell(cells: list[Cell], attack: str, epsilon: float) -> Cell | None
     return find_cell(alone, attack=attack, epsilon=epsilon)
 
 
+def grey_box_of(report: Report, defence: str, attack: str, epsilon: float) -> Cell | None:
+    """A defence's cell of pictures that were made against the classifier alone."""
+    cells = [c for c in report["cells"] if c["defence"] == defence and not is_cascade(c)]
+    return grey_box_cell(cells, attack, epsilon)
+
+
 def is_cascade(cell: Cell) -> bool:
     """Whether it says what a cascade left, and nothing of its attack alone."""
     return bool(cell.get("cascade"))

@@ -24,18 +24,18 @@ from model.evaluate.journal import JOURNAL, Journal
 from model.evaluate.markdown import table
 from model.evaluate.pictures import load_test_pictures
 from model.evaluate.plan import choose_scopes, plan
-from model.evaluate.presets import BIM, MAIN, PRESETS, Preset
+from model.evaluate.presets import BIM, MAIN, PRESETS, SEED, Preset
 from model.evaluate.publish import Places, draw, publish, write
 from model.evaluate.report import figures
 from model.evaluate.run import run
 from model.evaluate.systems import (
     System,
     classifier_hash,
-    default_names,
     load_systems,
     ready,
     transfer_source,
 )
+from model.evaluate.wanted import Wanted, reports_wanted
 from model.files import StorageError, WeightsError
 from model.train import EXIT_ERROR, EXIT_OK, positive
 from model.zoo import UnknownClassifierError, default_classifier, find_classifier
@@ -55,8 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="how many of them the adaptive attacker gets")  # fmt: skip
     group.add_argument("--few-images", type=positive(int),
                        help="how many of these get the strongest attacks one by one")  # fmt: skip
-    group.add_argument("--classifier", default=default_classifier("small"),
-                       help="by name (default: %(default)s)")  # fmt: skip
+    group.add_argument("--classifier",
+                       help=f"by name (default: {default_classifier('small')}; of the preset {SEED}: "
+                            "all that there are for the data)")  # fmt: skip
     group.add_argument("--defences", type=comma_separated, metavar="A,B",
                        help="names, folders, NAME:PLANES, NAME@CLASSIFIER (default: all known)")  # fmt: skip
     group.add_argument("--authors", type=Path, metavar="FILE",
@@ -66,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="L-infinity strengths in 1/255 (default: the preset's)")  # fmt: skip
     group.add_argument("--with", dest="plugin", type=Path, metavar="FILE.py",
                        help="run this first: it registers classifiers or defences of your own")  # fmt: skip
-    group.add_argument("--report", type=Path, help="folder of the report (default: runs/report-CLASSIFIER)")
+    group.add_argument("--report", type=Path,
+                       help="folder of the report (default: runs/report-CLASSIFIER, of the preset "
+                            f"{SEED}: runs/report-{SEED}-CLASSIFIER)")  # fmt: skip
     group.add_argument("--publish", nargs="?", const="", metavar="NAME",
                        help="publish the report under that name: the page shows it, its table goes into "
                             "docs/results.md, a summary of all into README.md "
@@ -120,45 +123,60 @@ def _evaluate(args: argparse.Namespace, command: str, place: Path, places: Place
     started = time.monotonic()
     if args.plugin is not None:
         run_plugin(args.plugin)
+    deadline = started + 60 * args.max_minutes if args.max_minutes else None
+    for wanted in reports_wanted(args):
+        _measure(wanted, args, command, place, places, deadline)
+    return EXIT_OK
+
+
+def _measure(
+    wanted: Wanted,
+    args: argparse.Namespace,
+    command: str,
+    place: Path,
+    places: Places,
+    deadline: float | None,
+) -> None:
+    """Make one report."""
     device = choose_device(args.device)
     preset = chosen_preset(args)
-    entry = find_classifier(args.classifier)
-    data = load_test_pictures(args.data, entry.config()).every(preset.images)
-    names = args.defences or default_names(args.classifier, args.authors)
-    systems = load_systems(names, args.classifier, args.authors, to_float(data.every(100).images), device)
-    source = transfer_source(args.classifier)
+    classifier = wanted.classifier
+    entry = find_classifier(classifier)
+    data = load_test_pictures(wanted.data, entry.config()).every(preset.images)
+    some = to_float(data.every(100).images)
+    systems = load_systems(wanted.defences, classifier, args.authors, some, device)
+    source = transfer_source(classifier)
     other = None if source is None else (source, ready(load_classifier(source, device)))
-    seed = args.seed or 0
+    chance = args.seed or 0
     scopes = choose_scopes(len(data), preset)
     weights = {name: digest for system in systems for name, digest in system.weights.items()}
     identity = {
-        "classifier": args.classifier,
+        "classifier": classifier,
         "defences": [system.name for system in systems],
         "weights": weights,
         "data": data.fingerprint(),
         "preset": repr(preset),
         "source": None if other is None else classifier_hash(*other),
-        "seed": seed,
+        "seed": chance,
         "device": device.type,
         "torch": torch.__version__,
     }
-    folder = (args.report or place / "runs" / f"report-{args.classifier}").resolve()
+    folder = (args.report or place / "runs" / f"report-{wanted.name}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / JOURNAL, identity)
     pictures = data.to(device)
-    deadline = started + 60 * args.max_minutes if args.max_minutes else None
     jobs = plan(systems, preset, scopes, source)
-    left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)
+    left = run(jobs, Executor(systems, pictures, scopes, other), journal, chance, deadline)
 
     report: Report = {
-        "classifier": args.classifier,
+        "classifier": classifier,
         "about": entry.about,
         "command": command,
-        "data": args.data_name or ("CIFAR-10" if args.data is None else args.data.resolve().name),
+        "data": wanted.data_name,
         "images": len(data),
         "adaptive_images": len(scopes["adaptive"]),
         "preset": preset.name,
-        "seed": seed,
+        "seed": chance,
         "device": device_name(device),
         "versions": versions(),
         "minutes": round(sum(_seconds(journal)) / 60, 1),
@@ -168,14 +186,13 @@ def _evaluate(args: argparse.Namespace, command: str, place: Path, places: Place
         **figures(journal.records, systems, scopes),
     }
     write(folder, report)
-    draw(folder, report, systems, sheet_pictures(systems[0], pictures, seed))
+    draw(folder, report, systems, sheet_pictures(systems[0], pictures, chance))
     print(table(report))
     print(f"\nThe report is in {folder}")
     if left:
         print(f"{len(left)} parts are left to do: the same command goes on.")
     if args.publish is not None:
-        publish(folder, report, args.publish or args.classifier, places)
-    return EXIT_OK
+        publish(folder, report, args.publish or wanted.name, places)
 
 
 def sheet_pictures(system: System, data: ImageSet, seed: int) -> dict[str, torch.Tensor]:

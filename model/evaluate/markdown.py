@@ -14,11 +14,12 @@ from model.evaluate.cells import (
     percent,
     strengths,
 )
-from model.evaluate.presets import MAIN
+from model.evaluate.literature import beside
+from model.evaluate.presets import MAIN, SEED
 from model.evaluate.systems import PAIRS, has_own_classifier
 
-ROW = ("FGSM", "BIM", "PGD")
-"""The attacks of the table in brief."""
+ROW, SEED_ROW = ("FGSM", "BIM", "PGD"), ("FGSM", "BIM", "DeepFool", "C&W")
+"""The attacks of the table in brief, and of the paper's own tables."""
 UNDEFENDED = "Without a defence there is nothing to know: the figures of `none` are white-box."
 EXPLAINED = """\
 `grey-box` knows the classifier, not the defence; `adaptive` knows and differentiates both; `black-box` asks
@@ -90,7 +91,8 @@ def brief(report: Report) -> str:
     """The figures in brief: one line a system, all strengths in one cell."""
     every = strengths(report)
     listed = " · ".join(f"{epsilon:g}" for epsilon in every)
-    attacks = [name for name in ROW if any(grey_box_cell(report["cells"], name, e) for e in every)]
+    row = SEED_ROW if report["preset"] == SEED else ROW
+    attacks = [name for name in row if any(grey_box_cell(report["cells"], name, e) for e in every)]
     everyone, some = report["images"], adaptive_images(report)
     header = ["defence", "clean", *(f"{name}, grey-box" for name in attacks)]
     about = f"{everyone:,} test pictures"
@@ -114,6 +116,8 @@ def brief(report: Report) -> str:
         lines.append(f"| {' | '.join(columns)} |")
     if "none" in report["defences"]:
         lines += ["", UNDEFENDED]
+    if published := beside(report):
+        lines += ["", published]
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ from model.evaluate.record import Scope
 
 MAIN = 8.0
 """The strength, in 1/255, at which everything is measured."""
+SEED = "seed"
+"""The preset of the paper's own comparison."""
 LARGE = 64.0
 """A strength at which nothing may survive: where something does, the gradient is masked."""
 
@@ -183,6 +185,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("quick", images=200, adaptive_images=200, few_images=100),
+        Preset(SEED, images=500, adaptive_images=100, few_images=100, epsilons=(MAIN, 16.0), unbounded="all"),
         Preset(
             "photographs",
             images=400,

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 
 from model import zoo
 from model.evaluate.cells import (
-    Cell,
     Report,
     accuracies,
     adaptive_images,
     find_cell,
-    grey_box_cell,
-    is_cascade,
+    grey_box_of,
 )
 from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
@@ -56,15 +54,10 @@ def _defences(report: Report, pictures: Pictures) -> list[str]:
     bim = {
         name: cell["accuracy"]
         for name in report["defences"]
-        if name.startswith("jpeg-") and (cell := _grey_box(report, name, "BIM"))
+        if name.startswith("jpeg-") and (cell := grey_box_of(report, name, "BIM", MAIN))
     }
     best = [max(bim, key=bim.__getitem__)] if bim else []
     return [*(name for name in wanted if name in report["defences"]), *best]
-
-
-def _grey_box(report: Report, defence: str, attack: str) -> Cell | None:
-    cells = [c for c in report["cells"] if c["defence"] == defence and not is_cascade(c)]
-    return grey_box_cell(cells, attack, MAIN)
 
 
 def _row(name: str, report: Report, defence: str) -> list[str]:
@@ -75,6 +68,6 @@ def _row(name: str, report: Report, defence: str) -> list[str]:
         f"`{name}`",
         f"{report['defences'][defence]} (`{defence}`)",
         accuracies([find_cell(cells, attack="clean")], everyone),
-        *(accuracies([_grey_box(report, defence, attack)], everyone) for attack in ATTACKS),
+        *(accuracies([grey_box_of(report, defence, attack, MAIN)], everyone) for attack in ATTACKS),
         accuracies([find_cell(worst, epsilon=MAIN)], adaptive_images(report)),
     ]

@@ -126,22 +126,27 @@ def classifier_hash(name: str, classifier: Classifier) -> str:
 def default_names(classifier: str, authors: Path | None) -> list[str]:
     """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
     pictures = zoo.find_classifier(classifier).pictures
-    codecs = [
-        codec.name
-        for codec in zoo.EVERY_CODEC
-        if codec.pictures == pictures and not codec.partner and codec.has_folder
-    ]
     photographs = pictures == "photographs"
-    if photographs:
-        codecs = [name for codec in codecs for name in (codec, *(f"{codec}:{p}" for p in PHOTO_DIAL))]
-        codecs.append(zoo.FAITHFUL)
-    names = ["none", *codecs]
+    names = ["none"]
+    for codec in codecs_for(pictures):
+        is_light = photographs and codec != zoo.FAITHFUL
+        names += [codec, *(f"{codec}:{planes}" for planes in PHOTO_DIAL if is_light)]
     for entry in zoo.EVERY_CLASSIFIER:
         if entry.compared_with == classifier and entry.has_folder:
             names += _lines_of(entry, zoo.default_codec(pictures))
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
     jpegs = [*JPEGS, *(["jpeg-15"] if photographs else [])]
     return [*names, *(["authors"] if authors else []), *jpegs, *others]
+
+
+def codecs_for(pictures: zoo.Pictures) -> list[str]:
+    """The codecs that stand before any classifier of such pictures; before photographs also the paper's."""
+    own = [
+        codec.name
+        for codec in zoo.EVERY_CODEC
+        if codec.pictures == pictures and not codec.partner and codec.has_folder
+    ]
+    return [*own, zoo.FAITHFUL] if pictures == "photographs" else own
 
 
 def _lines_of(entry: zoo.ClassifierEntry, codec: str) -> list[str]:
