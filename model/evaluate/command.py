@@ -147,7 +147,7 @@ def _measure(
     systems = load_systems(wanted.defences, classifier, args.authors, some, device)
     source = transfer_source(classifier)
     other = None if source is None else (source, ready(load_classifier(source, device)))
-    chance = args.seed or 0
+    seed = args.seed or 0
     scopes = choose_scopes(len(data), preset)
     weights = {name: digest for system in systems for name, digest in system.weights.items()}
     identity = {
@@ -157,7 +157,7 @@ def _measure(
         "data": data.fingerprint(),
         "preset": repr(preset),
         "source": None if other is None else classifier_hash(*other),
-        "seed": chance,
+        "seed": seed,
         "device": device.type,
         "torch": torch.__version__,
     }
@@ -166,7 +166,7 @@ def _measure(
     journal = Journal(folder / JOURNAL, identity)
     pictures = data.to(device)
     jobs = plan(systems, preset, scopes, source)
-    left = run(jobs, Executor(systems, pictures, scopes, other), journal, chance, deadline)
+    left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)
 
     report: Report = {
         "classifier": classifier,
@@ -176,7 +176,7 @@ def _measure(
         "images": len(data),
         "adaptive_images": len(scopes["adaptive"]),
         "preset": preset.name,
-        "seed": chance,
+        "seed": seed,
         "device": device_name(device),
         "versions": versions(),
         "minutes": round(sum(_seconds(journal)) / 60, 1),
@@ -186,7 +186,7 @@ def _measure(
         **figures(journal.records, systems, scopes),
     }
     write(folder, report)
-    draw(folder, report, systems, sheet_pictures(systems[0], pictures, chance))
+    draw(folder, report, systems, sheet_pictures(systems[0], pictures, seed))
     print(table(report))
     print(f"\nThe report is in {folder}")
     if left:
