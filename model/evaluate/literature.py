@@ -82,10 +82,11 @@ def _less_than_published(report: Report) -> str:
 
 def _below_hgd(report: Report) -> str:
     """The paper has ComDefend above HGD in every column."""
+    (hgd,) = (entry for entry in zoo.EVERY_DENOISER if entry.name == "hgd")
     above = []
-    ours = [name for name in codecs(report) if not has_own_classifier(name)]
+    ours = _codecs(report)
     for attack in COMDEFEND.attacks:
-        other = grey_box_of(report, "hgd", attack, MAIN)
+        other = grey_box_of(report, hgd.name, attack, MAIN)
         mine = [cell["accuracy"] for name in ours if (cell := grey_box_of(report, name, attack, MAIN))]
         if other and mine and other["accuracy"] > max(mine):
             above.append(attack)
@@ -93,13 +94,18 @@ def _below_hgd(report: Report) -> str:
         return ""
     return (
         f"The paper has ComDefend above HGD in every column; here HGD leaves more under {', '.join(above)} "
-        f"at {MAIN:g}/255: it was trained on adversarial pictures of this very classifier."
+        f"at {MAIN:g}/255: it was trained on adversarial pictures of `{hgd.against}`."
     )
+
+
+def _codecs(report: Report) -> list[str]:
+    """Those before the classifier of all others: a classifier of its own is no codec's merit."""
+    return [name for name in codecs(report) if not has_own_classifier(name)]
 
 
 def _adaptive(report: Report) -> str:
     """The column that the paper lacks."""
-    ours = [name for name in codecs(report) if not has_own_classifier(name)]
+    ours = _codecs(report)
     worst = [w for w in report["worst"] if w["defence"] in ours and w["epsilon"] == MAIN]
     if not worst:
         return ""

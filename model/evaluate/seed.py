@@ -28,7 +28,7 @@ def datasets(text: str) -> dict[str, Path]:
         DataError: it is not that; the message says what is wanted.
     """
     found = {}
-    for part in comma_separated(text):
+    for part in comma_separated(text) or [""]:
         name, equals, folder = part.partition("=")
         if not equals or not folder or name not in CLASSIFIERS or name in found:
             raise DataError(
@@ -36,8 +36,6 @@ def datasets(text: str) -> dict[str, Path]:
                 f"{', '.join(CLASSIFIERS)}, each at most once; got {part!r}"
             )
         found[name] = Path(folder)
-    if not found:
-        raise DataError(f"this comparison wants --data NAME=FOLDER; the names are {', '.join(CLASSIFIERS)}")
     return found
 
 
