@@ -31,9 +31,11 @@ LIGHT = (
     "picture was used."
 )
 TUNED = (
-    f" Tuned to the reconstructions of the codec `{PURIFY}`, from the weights of "
-    f"`{default_classifier('small')}`; its accuracy is on reconstructions, too."
+    " Tuned to the reconstructions of the codec `{codec}`, from the weights of `{start}`; its accuracy is on "
+    "reconstructions, too."
 )
+UNSAID = {"codec": PURIFY, "start": default_classifier("small")}
+"""What runs were tuned to, and from, whose record does not say it."""
 ANSWERS = (
     " Tuned to say of what the codec `{codec}` makes of photographs, clean and noisy ones, what "
     "`{start}` says of the photographs; without labels, and without adversarial pictures."
@@ -113,7 +115,8 @@ def _classifier_facts(config: ClassifierConfig, record: dict[str, Any]) -> Facts
     )
     scores: list[tuple[str, str]] = []
     if record["recipe"]["task"] == "classifier-on-reconstructions":
-        what += TUNED
+        said = {name: value for name, value in record["recipe"]["settings"].items() if value}
+        what += TUNED.format(**UNSAID | said)
     if record["recipe"]["task"] == "answers":
         what += ANSWERS.format(**record["recipe"]["settings"])
         scores = [

@@ -47,8 +47,7 @@ class Entry:
     default_for: Pictures | None = None
     """For which pictures it is meant where none is named."""
     once_trained: bool = False
-    """Whether it is no part of the repository, since its training takes a GPU: such a one is offered once its
-    folder is there."""
+    """Whether it is no part of the repository yet: such a one is offered once its folder is there."""
 
     @property
     def folder(self) -> Path:
@@ -126,6 +125,8 @@ def _lite(name: str, lite: Lite, default_for: Pictures | None = None) -> Classif
 
 FAITHFUL, PURIFY, PHOTO = "comdefend-cifar10", "comdefend-cifar10-purify", "comdefend-photo"
 """The codec of the paper's loss, and those that are tuned to take perturbations away."""
+LIGHT = "comdefend-cifar10-light"
+"""Another of these, of the light shape."""
 ROBUST = "comdefend-cifar10-robust"
 """The codec that has a classifier of its own."""
 
@@ -138,7 +139,7 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
         default_for="photographs",
         pictures="photographs",
     ),
-    CodecEntry("comdefend-cifar10-light", "light, trained to purify", once_trained=True),
+    CodecEntry(LIGHT, "light, trained to purify"),
     CodecEntry(
         "comdefend-fashion-mnist", "the paper's loss, garments", pictures="garments", once_trained=True
     ),
@@ -153,7 +154,6 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
         ROBUST,
         "trained with its classifier, against an attacker who knows both",
         partner="cifar10-robust",
-        once_trained=True,
     ),
 )
 EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
@@ -174,24 +174,21 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "cifar10-smoothed",
         "the same classes, trained with much smoothed labels",
         compared_with="cifar10",
-        once_trained=True,
     ),
     ClassifierEntry(  # the paper's classifier
         "cifar10-resnet50", "the same classes, a ResNet-50", compared_with="cifar10", once_trained=True
     ),
     ClassifierEntry(
         "cifar10-robust",
-        "the same classes, trained with the robust codec, to stand behind it",
+        "the same classes, a ResNet-18: codec and classifier trained together",
         partner=ROBUST,
         twin="cifar10-adversarial",
         compared_with="cifar10",
-        once_trained=True,
     ),
     ClassifierEntry(
         "cifar10-adversarial",
-        "the same classes, trained on adversarial pictures, without a codec",
+        "the same classes, a ResNet-18 trained on adversarial pictures, without a codec",
         compared_with="cifar10",
-        once_trained=True,
     ),
     ClassifierEntry(
         "fashion-mnist",
@@ -223,7 +220,7 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
     ),
 )
 EVERY_DENOISER: tuple[DenoiserEntry, ...] = (
-    DenoiserEntry("hgd", "HGD, a U-Net trained on adversarial pictures of cifar10", once_trained=True),
+    DenoiserEntry("hgd", "HGD, a U-Net trained on adversarial pictures of cifar10"),
 )
 """All models, trained yet or not, in the order of the page; nothing else hangs on that order but the order of
 the evaluation's lines."""

@@ -30,7 +30,7 @@ from model.defences import BitDepth, Codec, GaussianNoise, Nothing
 from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, PlanesRecord
 from model.evaluate.systems import System, ready
 from model.networks import ARCHITECTURES
-from model.recipes import AnswersTask, PhotoTask, SmallTask
+from model.recipes import AdversarialTask, AnswersTask, PhotoTask, RobustTask, SmallTask
 from model.zoo import CODECS
 
 if TYPE_CHECKING:
@@ -256,6 +256,9 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, codec: ComDefe
     for name in ("comdefend-cifar10", "comdefend-cifar10-purify"):
         codec.save_pretrained(tmp_path / name)
     torch.manual_seed(1)
+    ComDefend(TINY_LIGHT).save_pretrained(tmp_path / "comdefend-cifar10-light")
+    for kind in (AdversarialTask, RobustTask):
+        monkeypatch.setattr(kind, "settings", kind.chosen(arch="tiny"))
     config = ClassifierConfig("tiny", ("blue", "red"), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     for name in ("cifar10", "cifar10-preact", "cifar10-adversarial"):
         Classifier(config).save_pretrained(tmp_path / name)

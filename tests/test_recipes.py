@@ -11,9 +11,12 @@ from torch import nn
 
 from model import ComDefend
 from model.attacks.pgd import Descent
+from model.cards import card
 from model.classifiers import Classifier
+from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, load_split, random_crops, to_float
 from model.metrics import psnr
+from model.pretrained import WEIGHTS, read_config
 from model.recipes import (
     TASKS,
     AnswersTask,
@@ -31,7 +34,7 @@ from model.recipes import (
 from model.recipes import purify as purify_module
 from model.recipes.settings import as_text
 from model.train.schedule import learning_rate_factor
-from tests.conftest import ROOT, TINY_CODEC, left_out
+from tests.conftest import ROOT, TINY_CODEC, TINY_LIGHT, left_out
 
 
 @pytest.fixture
@@ -456,11 +459,12 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
         ("cifar10",),
         ("cifar10-preact",),
     ]
-    assert ReconstructionsTask.folders(asked) == ("cifar10-preact-on-reconstructions",)
+    tuned = ReconstructionsTask.chosen(arch="preact-resnet20")
+    assert ReconstructionsTask.folders(tuned) == ("cifar10-preact-on-reconstructions",)
     saved = Classifier.from_pretrained(tiny_weights / "cifar10-preact")
     other = Classifier.from_pretrained(tiny_weights / "cifar10")
     assert not torch.equal(saved.net[0].weight, other.net[0].weight)
-    assert torch.equal(ReconstructionsTask(data, asked).model.net[0].weight, saved.net[0].weight)
+    assert torch.equal(ReconstructionsTask(data, tuned).model.net[0].weight, saved.net[0].weight)
     with pytest.raises(SettingError, match="resnet9, preact-resnet20, resnet50, got 'efficientnet-lite0'"):
         ClassifierTask.chosen(arch="efficientnet-lite0")
 
@@ -523,6 +527,26 @@ def test_a_smaller_codec_may_be_trained(data):
     for widths, message in (("4,x", "a whole number, got 'x'"), ("", "at least one"), ("4,0", "at least 1")):
         with pytest.raises(SettingError, match=f"com must .*{message}"):
             CodecTask.chosen(com=widths)
+
+
+def test_tuning_starts_from_what_is_named_and_sees_the_codec_that_is(tiny_weights, data):
+    task = ReconstructionsTask(
+        data, ReconstructionsTask.chosen(start="cifar10-adversarial", codec="comdefend-cifar10-light")
+    )
+    saved = Classifier.from_pretrained(tiny_weights / "cifar10-adversarial")
+    assert torch.equal(task.model.net[0].weight, saved.net[0].weight)
+    assert task.codec.config == TINY_LIGHT
+    others = ImageSet(data.images, data.labels, ("a", "b"))
+    with pytest.raises(SettingError, match="cifar10-adversarial knows other classes than the data has"):
+        ReconstructionsTask(others, ReconstructionsTask.chosen(start="cifar10-adversarial"))
+
+
+def test_the_card_of_a_tuned_classifier_names_what_it_was_tuned_to():
+    record = json.loads((WEIGHTS / "cifar10-on-reconstructions" / "history.json").read_text())
+    config, _ = read_config(WEIGHTS / "cifar10-on-reconstructions", ClassifierConfig)
+    assert "of the codec `comdefend-cifar10-purify`, from the weights of `cifar10`;" in card(config, record)
+    record["recipe"]["settings"] |= {"codec": "light", "start": ""}
+    assert "of the codec `light`, from the weights of `cifar10`;" in card(config, record)
 
 
 def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):

@@ -1,6 +1,7 @@
 """The weights in the repository: they load, they work, and what is said of them agrees."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from app.opening import example_pictures
 from app.places import PUBLISHED
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card
+from model.denoiser import Denoiser
 from model.evaluate import published
 from model.evaluate.cells import failed_checks
 from model.evaluate.markdown import markdown, table
@@ -17,11 +19,15 @@ from model.evaluate.publish import SUMMARY, markers
 from model.evaluate.summary import summary
 from model.files import file_hash
 from model.metrics import psnr
-from model.pretrained import WEIGHTS
-from model.zoo import CLASSIFIERS, CODECS
+from model.pretrained import WEIGHTS, Pretrained
+from model.zoo import CLASSIFIERS, CODECS, DENOISERS, pairs
 from tests.conftest import PHOTOGRAPH
 
-FOLDERS = [*CODECS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
+FOLDERS = [*CODECS, *DENOISERS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
+LOADERS: dict[str, Callable[[str], Pretrained]] = {
+    **dict.fromkeys(CODECS, ComDefend.from_pretrained),
+    **dict.fromkeys(DENOISERS, Denoiser.from_pretrained),
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def examples() -> tuple[torch.Tensor, list[str]]:
 def test_every_folder_is_complete_and_its_card_is_generated(name):
     folder = WEIGHTS / name
     record = json.loads((folder / "history.json").read_text())
-    model = load_classifier(name) if name in CLASSIFIERS else ComDefend.from_pretrained(name)
+    model = LOADERS.get(name, load_classifier)(name)
     assert record["epochs"]
     assert (folder / "README.md").read_text() == card(model.config, record)
 
@@ -97,7 +103,7 @@ def test_the_published_report_is_whole_and_sound():
     report = published(PUBLISHED.reports)["cifar10"]
     folder = PUBLISHED.reports / "cifar10"
     assert {"accuracy.svg", "bits.svg", "dial.svg", "examples.png"} <= {p.name for p in folder.iterdir()}
-    small = [name for name, entry in CODECS.items() if entry.pictures == "small"]
+    small = [name for name, entry in CODECS.items() if entry.pictures == "small" and entry.partner is None]
     wanted = {"none", *small, "authors", "jpeg-75", "jpeg-50", "bits-5", "bits-3", "median-3", "noise-8"}
     assert wanted <= set(report["defences"])
     for codec in small:
@@ -165,3 +171,23 @@ def test_the_adaptive_attacker_is_the_stronger_one(name):
         # The adaptive attacker saw fewer pictures: as far as their number can tell.
         low, _ = worst[c["defence"], c["epsilon"]]["interval"]
         assert low <= c["interval"][1]
+
+
+@pytest.mark.parametrize("pair", pairs())
+def test_pair_and_twin_withstand_an_attacker_who_knows_all(pair):
+    """As their cards say, by PGD; and alike, so that the codec costs no robustness."""
+    records = [json.loads((WEIGHTS / name / "history.json").read_text()) for name in pair]
+    codec, classifier, twin = (record["test"] for record in records)
+    assert codec == classifier
+    assert classifier["accuracy"] >= 0.78
+    assert classifier["robust_accuracy"] >= 0.45
+    assert twin["robust_accuracy_low"] <= classifier["robust_accuracy_high"]
+    assert all(record["test_images"] >= 2000 for record in records)
+
+
+@pytest.mark.parametrize("pair", pairs())
+def test_the_pair_knows_the_examples(examples, pair):
+    x, names = examples
+    safe = DefendedClassifier(load_classifier(pair.classifier), ComDefend.from_pretrained(pair.codec))
+    said = [safe.classes[i] for i in safe(x).argmax(1)]
+    assert sum(a == b for a, b in zip(said, names, strict=True)) >= 7

@@ -202,3 +202,14 @@ def test_the_numbers_in_words():
     assert "Attack 705 ms, compressing 1.4 s and rebuilding 1.1 s" in said["Time"]
     run["metrics"] |= {"linf_255": 0, "psnr_adversarial_db": None}
     assert words.numbers(run)["Perturbation"] == "The attack left the picture as it was."
+
+
+def test_what_the_pair_withstands_is_said_with_its_attacker():
+    record = {
+        "recipe": {"settings": {"epsilon": 8.0}},
+        "test": {"robust_accuracy": 0.4685},
+        "test_images": 2000,
+    }
+    said = words.withstands("cifar10-robust", record)
+    assert "`cifar10-robust`" in said
+    assert "46.9% of 2,000 attacked test pictures (PGD, 20 steps, 8/255, adaptive; stronger" in said

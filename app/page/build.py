@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
-from app import settings
+from app import settings, words
 from app.handlers.asking import Asking
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
@@ -29,6 +29,8 @@ from app.server.routes import UPLOAD
 from app.server.runs import Journal
 from app.uploads import EXAMPLES
 from model.evaluate import published
+from model.pretrained import read_record
+from model.zoo import pairs
 
 FOLDER = Path(__file__).parent
 STYLES = [FOLDER / f"{name}.css" for name in ("style", "views", "learn", "ask", "planes")]
@@ -40,6 +42,13 @@ RED = "#b91c1c"
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 PREPARE = "() => lab.prepare()"
 """What ``page.js`` does in the browser, once the page is there."""
+
+
+def _intro() -> str:
+    """What the page opens with; the pair is named once it is trained."""
+    records = ((pair.classifier, read_record(pair.classifier)) for pair in pairs())
+    standing = [words.withstands(name, record) for name, record in records if record is not None]
+    return "\n\n".join([text.INTRO, *standing])
 
 
 def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None = None) -> GuardedBlocks:
@@ -66,7 +75,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         journal=Journal(untold=["open"]),
         leave=[visitors.leave, curious.leave],
     ) as demo:
-        gr.Markdown(text.INTRO, elem_id="intro")
+        gr.Markdown(_intro(), elem_id="intro")
         said = sharing.said()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):

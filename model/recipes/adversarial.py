@@ -13,15 +13,15 @@ from model.attacks.pgd import Descent, Goal, Label, Model, OtherAnswers, ascend,
 from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, random_crops, to_float
-from model.device import many_graphs, on_gpu
+from model.device import many_graphs
 from model.metrics import wilson_interval
 from model.networks import ARCHITECTURES
 from model.pretrained import Pretrained
-from model.recipes.classifier import DECAY, config_for, sgd
+from model.recipes.classifier import DECAY, config_for, halve_if_large, sgd
 from model.recipes.codec import widen
-from model.recipes.settings import WEIGHT, Range, SettingError, Settings, setting
+from model.recipes.settings import SHARE, WEIGHT, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
-from model.zoo import FAITHFUL, pairs
+from model.zoo import LIGHT, pairs
 
 (PAIR,) = pairs()
 
@@ -44,7 +44,8 @@ def perturbed(
 
     One step is N-FGSM (de Jorge et al., NeurIPS 2022): noise of twice the radius, a step of the whole
     radius, and no way back into the ball, which is what keeps single steps from being learned by heart. More
-    steps are PGD from a random start, each of a quarter of the radius (Madry et al. 2018).
+    steps are PGD from a random start, each of a quarter of the radius (Madry et al. 2018), or of more where
+    they are too few to cross the ball.
 
     Args:
         model: the attacked system, [0,1] pictures to logits; it may draw no random numbers.
@@ -57,7 +58,7 @@ def perturbed(
     radius, once = epsilon / 255, steps == 1
     noise = torch.empty_like(x).uniform_(-1, 1, generator=generator)
     start = x + (2 if once else 1) * radius * noise
-    ball, step_size = (math.inf, radius) if once else (radius, 0.25 * radius)
+    ball, step_size = (math.inf, radius) if once else (radius, max(0.25, 1.25 / steps) * radius)
     return ascend(model, x, goal, Descent(steps), ball, step_size, start=start).adversarial
 
 
@@ -68,10 +69,11 @@ class AdversarialSettings(Settings):
     arch: str = setting("preact-resnet18", "the network, where there is no start")
     start: str = setting("", "the classifier at the beginning (name or folder; empty: untrained)")
     epsilon: float = setting(8.0, "radius of the attack in 1/255", Range(0, 64, without_low=True))
-    steps: int = setting(1, "steps of the attack: one is N-FGSM, more are PGD", Range(1))
+    steps: int = setting(3, "steps of the attack: one is N-FGSM, more are PGD", Range(1))
     beta: float = setting(
         0.0, "weight of the divergence of TRADES; 0: cross-entropy on adversarial pictures", WEIGHT
     )
+    smoothing: float = setting(0.1, "how much of each label is spread over all classes", SHARE)
     matching: float = setting(
         0.0, "weight of the angle (1 - cosine) between features of clean and adversarial pictures", WEIGHT
     )
@@ -94,9 +96,9 @@ class AdversarialTask(Task[AdversarialSettings]):
 
     name = "adversarial"
     default_out = PAIR.twin
-    batch_size = 128
-    learning_rate = 0.1
-    epochs = 30
+    batch_size = 256
+    learning_rate = 0.2
+    epochs = 40
     score = "robust_accuracy"
     test_images = 2000
     max_grad_norm = math.inf
@@ -171,11 +173,11 @@ class AdversarialTask(Task[AdversarialSettings]):
         beta, matching = self.settings.beta, self.settings.matching
         if not (beta or matching):
             output = self.forward(adversarial)
-            loss, of_adversarial = nn.functional.cross_entropy(output.logits, labels), output.logits
+            loss, of_adversarial = self.error(output.logits, labels), output.logits
         else:
             output = self.forward(torch.cat((x, adversarial)))
             of_clean, of_adversarial = output.logits.chunk(2)
-            loss = nn.functional.cross_entropy(of_clean if beta else of_adversarial, labels)
+            loss = self.error(of_clean if beta else of_adversarial, labels)
             if beta:
                 divergences = OtherAnswers(of_clean.softmax(1)).losses(of_adversarial)  # (B,)
                 loss = loss + beta * divergences.sum() / len(x)
@@ -185,9 +187,16 @@ class AdversarialTask(Task[AdversarialSettings]):
         right = (of_adversarial.detach().argmax(1) == labels).float().mean()
         return Step(loss, {"robust_accuracy": right})
 
+    def error(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with smoothed labels."""
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.settings.smoothing)
+
     def faithful(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """What is lost of clean pictures ``x``, weighted; ``x_hat`` may show each several times."""
         return x.new_zeros(())
+
+    def finish(self, data: ImageSet) -> None:
+        halve_if_large(self.classifier)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy on clean pictures and under adaptive PGD at ``epsilon``, with 95 % Wilson intervals.
@@ -212,8 +221,7 @@ class AdversarialTask(Task[AdversarialSettings]):
 class RobustSettings(AdversarialSettings):
     """Those of adversarial training, and the codec."""
 
-    start: str = setting(PAIR.twin, "the classifier at the beginning (name or folder; empty: untrained)")
-    codec: str = setting(FAITHFUL, "the codec at the beginning (name or folder)")
+    codec: str = setting(LIGHT, "the codec at the beginning (name or folder)")
     fidelity: float = setting(
         0.1, "weight of the squared error between reconstructions and clean pictures", WEIGHT
     )
@@ -233,12 +241,12 @@ class RobustTask(AdversarialTask):
 
     name = "robust"
     default_out = PAIR.codec
-    learning_rate = 1e-3
-    epochs = 10
     max_grad_norm = 1.0
     settings: RobustSettings = RobustSettings()
     width = 80.0
     """The straight-through gradient's, and the logits' median magnitude at the start."""
+    codec_rate = 0.1
+    """The codec's learning rate, in those of the classifier, which has batch norms and bears a higher one."""
     model: DefendedClassifier
 
     def __init__(self, data: ImageSet, settings: RobustSettings | None = None) -> None:
@@ -259,12 +267,9 @@ class RobustTask(AdversarialTask):
         return DefendedClassifier(classifier, codec)
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.model.parameters(),
-            lr=learning_rate,
-            weight_decay=self.weight_decay,
-            fused=on_gpu(self.model) or None,
-        )
+        found = sgd(self.classifier, learning_rate, self.weight_decay)
+        found.add_param_group({"params": list(self.codec.parameters()), "lr_scale": self.codec_rate})
+        return found
 
     def compile(self) -> None:
         super().compile()
@@ -280,4 +285,5 @@ class RobustTask(AdversarialTask):
         return self.settings.fidelity * (x_hat.float() - clean).square().mean()
 
     def finish(self, data: ImageSet) -> None:
+        super().finish(data)
         self.codec.measure_surrogate(to_float(data.every(100).images))

@@ -14,7 +14,7 @@ from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, random_crops, to_float
 from model.device import channels_last, on_gpu
 from model.metrics import wilson_interval
-from model.recipes.settings import SHARE, Range, Settings, setting
+from model.recipes.settings import SHARE, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
 from model.zoo import PURIFY
 
@@ -27,15 +27,16 @@ class Trained:
     """Where its weights lie, under ``weights/``."""
     settings: dict[str, float] = field(default_factory=dict)
     """What it has instead of the task's settings."""
-    half: bool = False
-    """Whether its weights are kept in half precision: a large network's would weigh too much."""
 
 
 TRAINED = {
     "resnet9": Trained("cifar10"),
     "preact-resnet20": Trained("cifar10-preact"),
-    "resnet50": Trained("cifar10-resnet50", {"cutmix": 0.5, "decay": 0.999}, half=True),
+    "resnet50": Trained("cifar10-resnet50", {"cutmix": 0.5, "decay": 0.999}),
 }
+
+LARGE = 5_000_000
+"""Classifiers of more parameters are kept in half precision: they would weigh too much."""
 
 
 DECAY = Range(0, 1, without_high=True)
@@ -85,6 +86,12 @@ def config_for(data: ImageSet, arch: str) -> ClassifierConfig:
     )
 
 
+def halve_if_large(classifier: Classifier) -> None:
+    """Round the weights of a large network to half precision, in which its file is half as long."""
+    if sum(parameter.numel() for parameter in classifier.parameters()) > LARGE:
+        classifier.half()
+
+
 class ClassifierTask(Task[ClassifierSettings]):
     """A ResNet: crops, mirroring, label smoothing, SGD with Nesterov momentum.
 
@@ -104,13 +111,11 @@ class ClassifierTask(Task[ClassifierSettings]):
     """What the name of the weights' folder ends with."""
     padding = 4
     weight_decay = 5e-4
-    half = False
     model: Classifier
 
     def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
         self.settings = settings or self.chosen()
         self.decay = self.settings.decay
-        self.half = TRAINED[self.settings.arch].half
         self.model = Classifier(config_for(data, self.settings.arch))
 
     @classmethod
@@ -145,8 +150,7 @@ class ClassifierTask(Task[ClassifierSettings]):
         )
 
     def finish(self, data: ImageSet) -> None:
-        if self.half:
-            self.model.half()
+        halve_if_large(self.model)
 
     def evaluate(self, model: nn.Module, data: ImageSet) -> dict[str, float]:
         """Accuracy with its 95 % Wilson interval."""
@@ -158,10 +162,21 @@ class ClassifierTask(Task[ClassifierSettings]):
         return {"accuracy": correct / len(data), "accuracy_low": low, "accuracy_high": high}
 
 
+@dataclass(frozen=True)
+class ReconstructionsSettings(ClassifierSettings):
+    """Those of a classifier, what it starts from, and what it gets to see."""
+
+    start: str = setting(
+        "", "the classifier at the beginning (name or folder; empty: what `classifier` trains, if it knows "
+        "the data's classes)",
+    )  # fmt: skip
+    codec: str = setting(PURIFY, "the codec whose reconstructions it sees (name or folder)")
+
+
 class ReconstructionsTask(ClassifierTask):
     """The classifier, tuned to what the codec makes of its pictures: a defence at training and test time.
 
-    It starts from the trained classifier where that one knows the data's classes. The codec is fixed.
+    The codec is fixed.
     """
 
     name = "classifier-on-reconstructions"
@@ -169,15 +184,17 @@ class ReconstructionsTask(ClassifierTask):
     learning_rate = 0.02
     epochs = 2
     test_images = 2000
-    codec_name = PURIFY
+    settings: ReconstructionsSettings = ReconstructionsSettings()
 
-    def __init__(self, data: ImageSet, settings: ClassifierSettings | None = None) -> None:
+    def __init__(self, data: ImageSet, settings: ReconstructionsSettings | None = None) -> None:
         super().__init__(data, settings)
-        (folder,) = ClassifierTask.folders(self.settings)
-        trained = Classifier.from_pretrained(folder)
+        start = self.settings.start
+        trained = Classifier.from_pretrained(start or ClassifierTask.folders(self.settings)[0])
         if trained.classes == data.classes:
             self.model = trained
-        codec = ComDefend.from_pretrained(self.codec_name).requires_grad_(False)
+        elif start:
+            raise SettingError(f"{start} knows other classes than the data has")
+        codec = ComDefend.from_pretrained(self.settings.codec).requires_grad_(False)
         self.codec = channels_last(codec)
 
     def classifier_input(self, x: Tensor) -> Tensor:

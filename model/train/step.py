@@ -56,7 +56,8 @@ def train_step(run: Run, data: ImageSet, indices: Tensor, generator: torch.Gener
     """
     progress = run.step / run.total_steps
     for group in run.optimizer.param_groups:
-        group["lr"] = run.recipe.learning_rate * learning_rate_factor(progress)
+        rate = run.recipe.learning_rate * learning_rate_factor(progress)
+        group["lr"] = rate * group.get("lr_scale", 1.0)  # as timm calls it
     run.optimizer.zero_grad(set_to_none=True)
     pieces = indices.chunk(run.recipe.micro_batches)
     own = range(run.accelerator.process_index, len(pieces), run.accelerator.num_processes)
