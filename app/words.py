@@ -44,19 +44,19 @@ def frame(scenario: dict[str, Any], step: int, steps: int, bare: str, defended: 
     )
 
 
-def withstands(classifier: str, record: dict[str, Any]) -> str:
+def withstands(link: str, record: dict[str, Any]) -> str:
     """What an attacker who knows all leaves of a pair that was trained against him, for the opening text.
 
     Args:
-        classifier: the pair's.
-        record: of the run that trained them, as ``history.json`` has it.
+        link: to the page with that pair.
+        record: of the run that trained it, as ``history.json`` has it.
     """
     epsilon, test = record["recipe"]["settings"]["epsilon"], record["test"]
     return (
-        f"Of one system here, an attacker who knows everything leaves something: `{classifier}`, a codec and "
-        f"a classifier trained together, is right on {test['robust_accuracy']:.1%} of "
-        f"{record['test_images']:,} attacked test pictures (PGD, 20 steps, {epsilon:g}/255, adaptive; "
-        f"stronger attacks leave less)."
+        f"One system here stands up to an attacker who knows everything, in part: "
+        f"[a codec and a classifier that were trained together]({link}) are right on "
+        f"{test['robust_accuracy']:.1%} of {record['test_images']:,} attacked pictures (PGD, 20 steps, "
+        f"{epsilon:g}/255; stronger attacks leave less)."
     )
 
 

@@ -93,6 +93,20 @@ def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):
     page.close()
 
 
+def test_the_opening_text_leads_to_the_pair_that_stands_up_to_who_knows_it(browser, server):
+    page = opened(browser, server)
+    with page.expect_popup() as other:
+        page.locator("#intro").get_by_role("link").click()
+    pair = other.value
+    expect(pair.locator("#verdict")).to_contain_text("PGD (8/255, 10 steps)", timeout=WORST)
+    expect(pair.get_by_label(text.ATTACKERS["adaptive"])).to_be_checked()
+    more(pair)
+    expect(pair.locator("#classifier input")).to_have_value(re.compile("^cifar10-robust:"))
+    assert not page.problems
+    for each in (pair, page):
+        each.close()
+
+
 def test_what_is_no_choice_is_said(browser, server):
     page = visit(browser, server, "attack=<script>&epsilon=8")
     expect(page.locator("#left-out")).to_have_text(text.LEFT_OUT.format("attack"))

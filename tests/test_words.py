@@ -210,6 +210,6 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
         "test": {"robust_accuracy": 0.4685},
         "test_images": 2000,
     }
-    said = words.withstands("cifar10-robust", record)
-    assert "`cifar10-robust`" in said
-    assert "46.9% of 2,000 attacked test pictures (PGD, 20 steps, 8/255, adaptive; stronger" in said
+    said = words.withstands("?classifier=pair", record)
+    assert "[a codec and a classifier that were trained together](?classifier=pair)" in said
+    assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said

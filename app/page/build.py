@@ -10,6 +10,7 @@ from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
 from app import settings, words
+from app.address import Address
 from app.handlers.asking import Asking
 from app.handlers.callbacks import Callbacks
 from app.handlers.endpoints import Endpoints
@@ -23,6 +24,7 @@ from app.page import ask, happening, learn, report, results, sharing, text, tool
 from app.page import controls as parts
 from app.page.guard import GuardedBlocks
 from app.places import PUBLISHED
+from app.scenario import Scenario
 from app.server.duty import Duty
 from app.server.gate import Gate, unreadable
 from app.server.routes import UPLOAD
@@ -46,8 +48,14 @@ PREPARE = "() => lab.prepare()"
 
 def _intro() -> str:
     """What the page opens with; the pair is named once it is trained."""
-    records = ((pair.classifier, read_record(pair.classifier)) for pair in pairs())
-    standing = [words.withstands(name, record) for name, record in records if record is not None]
+    standing = []
+    for pair in pairs():
+        if (record := read_record(pair.classifier)) is not None:
+            scenario = Scenario(
+                classifier=pair.classifier, attack="PGD", threat_model="adaptive", epsilon=8.0
+            )
+            link = f"?{Address(scenario, example='dog').query()}"
+            standing.append(words.withstands(link, record))
     return "\n\n".join([text.INTRO, *standing])
 
 
