@@ -53,10 +53,9 @@ def withstands(link: str, record: dict[str, Any]) -> str:
     """
     epsilon, test = record["recipe"]["settings"]["epsilon"], record["test"]
     return (
-        f"One system here stands up to an attacker who knows everything, in part: "
-        f"[a codec and a classifier that were trained together]({link}) are right on "
-        f"{test['robust_accuracy']:.1%} of {record['test_images']:,} attacked pictures (PGD, 20 steps, "
-        f"{epsilon:g}/255; stronger attacks leave less)."
+        f"One system here withstands an attacker who knows everything, in part: [codec and classifier "
+        f"trained together]({link}), right on {test['robust_accuracy']:.1%} of {record['test_images']:,} "
+        f"attacked pictures (PGD, 20 steps, {epsilon:g}/255; stronger attacks leave less)."
     )
 
 

@@ -111,7 +111,11 @@ def test_every_shipped_model_loads_and_the_lines_of_the_readme_run(python, tmp_p
         print("gradio" in sys.modules)
 
         from model import files, zoo
+        from model.denoiser import Denoiser
         print(files.REPOSITORY)
+        for name in zoo.DENOISERS:
+            Denoiser.from_pretrained(name)
+            print("denoiser", name)
         for name in zoo.CODECS:
             ComDefend.from_pretrained(name)
             print("codec", name)

@@ -211,5 +211,5 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
         "test_images": 2000,
     }
     said = words.withstands("?classifier=pair", record)
-    assert "[a codec and a classifier that were trained together](?classifier=pair)" in said
+    assert "[codec and classifier trained together](?classifier=pair)" in said
     assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said

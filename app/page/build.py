@@ -56,7 +56,7 @@ def _intro() -> str:
             )
             link = f"?{Address(scenario, example='dog').query()}"
             standing.append(words.withstands(link, record))
-    return "\n\n".join([text.INTRO, *standing])
+    return " ".join([text.INTRO.rstrip(), *standing])  # one paragraph: what happened comes right after it
 
 
 def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None = None) -> GuardedBlocks:
