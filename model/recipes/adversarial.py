@@ -17,7 +17,7 @@ from model.device import many_graphs
 from model.metrics import wilson_interval
 from model.networks import ARCHITECTURES
 from model.pretrained import Pretrained
-from model.recipes.classifier import DECAY, config_for, halve_if_large, sgd
+from model.recipes.classifier import DECAY, classifier_to_start_from, config_for, halve_if_large, sgd
 from model.recipes.codec import widen
 from model.recipes.settings import SHARE, WEIGHT, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
@@ -126,9 +126,7 @@ class AdversarialTask(Task[AdversarialSettings]):
             if arch not in ARCHITECTURES:
                 raise SettingError(f"arch must be one of {', '.join(ARCHITECTURES)}, got {arch!r}")
             return Classifier(config_for(data, arch))
-        classifier = Classifier.from_pretrained(name)
-        if classifier.classes != data.classes:
-            raise SettingError(f"{name} knows other classes than the data has")
+        classifier = classifier_to_start_from(name, data)
         self.before = pretrained.read_record(name)
         return classifier
 

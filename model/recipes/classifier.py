@@ -38,7 +38,6 @@ TRAINED = {
 LARGE = 5_000_000
 """Classifiers of more parameters are kept in half precision: they would weigh too much."""
 
-
 DECAY = Range(0, 1, without_high=True)
 """What a decay of the weights' moving average (EMA) can be."""
 
@@ -84,6 +83,18 @@ def config_for(data: ImageSet, arch: str) -> ClassifierConfig:
         mean=tuple(round(v, 4) for v in pixels.mean((0, 2, 3)).tolist()),
         std=tuple(round(v, 4) for v in pixels.std((0, 2, 3)).tolist()),
     )
+
+
+def classifier_to_start_from(name: str, data: ImageSet) -> Classifier:
+    """The classifier of that name or folder.
+
+    Raises:
+        SettingError: it is one of other classes than the data's.
+    """
+    classifier = Classifier.from_pretrained(name)
+    if classifier.classes != data.classes:
+        raise SettingError(f"{name} knows other classes than the data has")
+    return classifier
 
 
 def halve_if_large(classifier: Classifier) -> None:
@@ -188,12 +199,13 @@ class ReconstructionsTask(ClassifierTask):
 
     def __init__(self, data: ImageSet, settings: ReconstructionsSettings | None = None) -> None:
         super().__init__(data, settings)
-        start = self.settings.start
-        trained = Classifier.from_pretrained(start or ClassifierTask.folders(self.settings)[0])
-        if trained.classes == data.classes:
-            self.model = trained
-        elif start:
-            raise SettingError(f"{start} knows other classes than the data has")
+        if self.settings.start:
+            self.model = classifier_to_start_from(self.settings.start, data)
+        else:
+            (folder,) = ClassifierTask.folders(self.settings)
+            trained = Classifier.from_pretrained(folder)
+            if trained.classes == data.classes:
+                self.model = trained
         codec = ComDefend.from_pretrained(self.settings.codec).requires_grad_(False)
         self.codec = channels_last(codec)
 
