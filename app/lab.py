@@ -80,7 +80,7 @@ class Lab(Shelf):
         defence = self.defence(resolved_codec(codec, classifier_for(width, height)), planes)
         with self.step(defence, watch, x):
             code = defence.codec.compress(x.to(self.device), defence.planes)
-            return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
+            return code[:, : defence.planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
     def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
         """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
@@ -192,7 +192,7 @@ class Lab(Shelf):
         """Load what a scenario names, for a picture of that size; refuse what does not exist."""
         name = resolved(scenario.classifier, size)
         scenario = replace(scenario, classifier=name, codec=resolved_codec(scenario.codec, name))
-        if scenario.planes == self.codec(scenario.codec).planes:
+        if scenario.planes == self.codec(scenario.codec).kept:
             scenario = replace(scenario, planes=None)
         if scenario.threat_model not in THREAT_MODELS:
             raise ScenarioError(

@@ -83,7 +83,7 @@ class Scenario:
     """What is asked of one run. ``epsilon`` is in 1/255; None where the attack has none.
 
     ``classifier`` and ``codec`` may be ``auto``; the scenario of an outcome names what they were.
-    ``planes`` is how many planes of the code are kept; None keeps all.
+    ``planes`` is how many planes of the code are kept; None keeps as many as the codec is meant to.
     """
 
     classifier: str = AUTO
@@ -146,15 +146,20 @@ def whole(value: Any, name: str) -> int:
 
 
 def kept_planes(percent: Any, total: int) -> int | None:
-    """How many planes a share of a code's ``total`` ones is, at least one; None for all.
+    """How many planes a share of a code's ``total`` ones is, at least one; None for 0, which is automatic.
 
     Raises:
-        ScenarioError: the share is not above 0 and at most 100 %.
+        ScenarioError: the share is not from 0 to 100 %.
     """
     share = number(percent, "The share of planes kept")
-    if not 0 < share <= 100:  # also refuses NaN
-        raise ScenarioError(f"the share of planes kept is above 0 and at most 100 %, not {share:g}")
-    return None if share == 100 else max(1, round(total * share / 100))
+    if not 0 <= share <= 100:  # also refuses NaN
+        raise ScenarioError(f"the share of planes kept is from 0 to 100 %, not {share:g}")
+    return max(1, round(total * share / 100)) if share else None
+
+
+def percent_of(planes: int | None, total: int) -> float:
+    """The share of a code's ``total`` planes that :func:`kept_planes` turns into so many again."""
+    return 0 if planes is None else 100 * planes / total
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Shelf:
         return {"classifiers": list(self._classifiers), "codecs": list(self._codecs)}
 
     def defence(self, codec: str, planes: int | None) -> Codec:
-        """A codec that keeps so many planes, all if it is None."""
+        """A codec that keeps so many planes; None: as many as it is meant to."""
         model = self.codec(codec)
         if planes is not None and not 1 <= planes <= model.planes:
             raise ScenarioError(f"the code has 1 to {model.planes} planes to keep, not {planes}")

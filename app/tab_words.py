@@ -19,9 +19,10 @@ def example(result: dict[str, Any], factor: int) -> str:
 def code_of(config: CodecConfig, size: tuple[int, int]) -> str:
     """How large a codec's code is, for a picture of (height, width) pixels."""
     bits = config.planes * math.prod(-(-side // config.downscale) for side in size)
+    kept = f" {config.kept} of the planes are kept where nobody says." if config.kept is not None else ""
     return (
         f"{config.planes} planes, {config.bits_per_pixel:g} bits per pixel: {bits:,} bits for these "
-        f"{size[1]} × {size[0]} pixels of 24 bits."
+        f"{size[1]} × {size[0]} pixels of 24 bits.{kept}"
     )
 
 

@@ -228,7 +228,7 @@ def code(result: dict[str, Any], bits: int) -> dict[str, str]:
     """What is said beneath the picture of a code of so many bits."""
     metrics = result["metrics"]
     return {
-        "Size": f"{metrics['code_bits_per_pixel']:g} bits per pixel",
+        "Size": bits_per_pixel(metrics["code_bits_per_pixel"]),
         "Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour",
     }
 
@@ -250,7 +250,7 @@ def numbers(result: dict[str, Any]) -> dict[str, str]:
             f"{metrics['ssim_reconstruction']:.3f} to the original."
         ),
         "Code": (
-            f"{metrics['code_bits_per_pixel']:g} bits per pixel, where the picture has 24. "
+            f"{bits_per_pixel(metrics['code_bits_per_pixel'])}, where the picture has 24. "
             f"The attack flipped {metrics['code_bits_flipped']:.1%} of them."
         ),
         "Size": (
@@ -263,6 +263,11 @@ def numbers(result: dict[str, Any]) -> dict[str, str]:
             f"for all four, on {result['device']}."
         ),
     }
+
+
+def bits_per_pixel(value: float) -> str:
+    """The size of a code in words."""
+    return f"{value:g} bit{'' if value == 1 else 's'} per pixel"
 
 
 def decibels(value: float | None) -> str:

@@ -89,6 +89,11 @@ def _codec_facts(config: CodecConfig, record: dict[str, Any]) -> Facts:
             f"sides, {config.multiply_adds:,.0f} multiply-adds per pixel of the picture (the paper's shape "
             f"has {CodecConfig().multiply_adds:,.0f}), and a code whose logits are normalised."
         )
+    if config.kept is not None:
+        what += (
+            f" Where nobody says how many of the planes are kept, {config.kept} are, "
+            f"{config.kept / config.planes:.0%} of the code; the figures here are of all."
+        )
     scores = []
     if "psnr_db" in test:
         scores += [

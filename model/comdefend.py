@@ -107,6 +107,11 @@ class ComDefend(
         """Number of binary planes of the code."""
         return self.config.planes
 
+    @property
+    def kept(self) -> int:
+        """How many of them are kept where nobody says."""
+        return self.planes if self.config.kept is None else self.config.kept
+
     def logits(self, x: Tensor) -> Tensor:
         """Code logits of pictures.
 
@@ -151,8 +156,9 @@ class ComDefend(
 
         Args:
             x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
-            planes: how many planes are kept, from 1 to K; None keeps all. Only a codec trained for it (any
-                but ``comdefend-cifar10``) makes pictures of fewer.
+            planes: how many planes are kept, from 1 to K; None keeps :attr:`kept`, which is all of them but
+                in ``comdefend-photo``. Only a codec trained for it (any but ``comdefend-cifar10``) makes
+                pictures of fewer.
 
         Returns:
             Code, shape (B,K,ceil(H/s),ceil(W/s)), uint8 of 0 and 1; planes that are not kept are zero.
@@ -162,7 +168,7 @@ class ComDefend(
             CodeError: there are not so many planes.
         """
         code = tiled(lambda piece: (self._com(piece) > 0).to(torch.uint8), self._fold(x), self.com.depth)
-        return code if planes is None else ops.keep_planes(code, planes)
+        return ops.keep_planes(code, self.kept if planes is None else planes)
 
     @torch.no_grad()
     def reconstruct(self, code: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -194,15 +200,16 @@ class ComDefend(
         Args:
             x: RGB pictures, shape (B,3,H,W), range [0,1].
             surrogate: whose gradient passes the threshold, see :func:`model.ops.soft_code`.
-            planes: how many planes of the code are kept, for all pictures or, int64 of shape (B,), for each.
+            planes: how many planes of the code are kept, for all pictures or, int64 of shape (B,), for each;
+                None keeps :attr:`kept`.
 
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
-        kept = self.planes if planes is None else planes
+        kept = self.kept if planes is None else planes
         size = (x.shape[-2], x.shape[-1])
         if not torch.is_grad_enabled():
-            return self.reconstruct(ops.keep_planes(self.compress(x), kept), size)
+            return self.reconstruct(ops.keep_planes(self.compress(x, self.planes), kept), size)
         slope = self.config.surrogate_width
         code = tiled(
             lambda piece: ops.binarise(self._com(piece), slope, surrogate), self._fold(x), self.com.depth
@@ -242,7 +249,7 @@ class ComDefend(
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
         code = ops.partly_hard(self.logits(x).float(), width, share, generator)  # (B,K,h,w)
-        code = ops.keep_planes(code, self.planes if planes is None else planes)
+        code = ops.keep_planes(code, self.kept if planes is None else planes)
         return self._unfold(self._rec(code), (x.shape[-2], x.shape[-1])).float()
 
     def noisy_forward(self, x: Tensor, sigma: float, generator: torch.Generator | None = None) -> CodecOutput:

@@ -58,6 +58,9 @@ class CodecConfig(Config):
     pixel. ``residual``: the convolutions between the first and the last are pairs with a shortcut around
     them. ``activation`` stands between convolutions.
 
+    ``kept`` is how many of the planes are kept where nobody says: of codecs that can do with fewer, some take
+    perturbations away best with few. None: all.
+
     ``surrogate_width`` is how wide the straight-through gradient is, in logits. Nothing in the paper's loss
     bounds the logits: trained ones may lie hundreds of sigmas from zero, where the noise's own
     bell has no slope left. An attack through a surrogate that narrow fails by masked gradients, not
@@ -65,7 +68,7 @@ class CodecConfig(Config):
     there is nothing to measure: each position's logits have a root mean square of one, and the width is one.
     """
 
-    later = frozenset({"downscale", "residual", "activation", "bounded"})
+    later = frozenset({"downscale", "residual", "activation", "bounded", "kept"})
 
     com_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 128, 64, 32, 12)
     rec_widths: tuple[int, ...] = (32, 64, 128, 256, 128, 64, 32, 16, 3)
@@ -75,6 +78,7 @@ class CodecConfig(Config):
     residual: bool = False
     activation: Activation = "elu"
     bounded: bool = False
+    kept: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("com_widths", "rec_widths"):
@@ -103,9 +107,19 @@ class CodecConfig(Config):
             raise ConfigError(f"activation must be one of {get_args(Activation)}, got {self.activation!r}")
         if self.bounded and self.surrogate_width != 1:
             raise ConfigError(f"the surrogate_width of bounded logits is 1, got {self.surrogate_width!r}")
+        if self.kept is not None and not (type(self.kept) is int and 1 <= self.kept <= self.planes):
+            raise ConfigError(f"kept must be 1 to {self.planes} planes, or null for all, got {self.kept!r}")
 
     @classmethod
-    def light(cls, downscale: int, planes: int, width: int, com_blocks: int, rec_blocks: int) -> Self:
+    def light(
+        cls,
+        downscale: int,
+        planes: int,
+        width: int,
+        com_blocks: int,
+        rec_blocks: int,
+        kept: int | None = None,
+    ) -> Self:
         """The light shape: folded pictures, residual blocks, bounded logits.
 
         Args:
@@ -113,6 +127,7 @@ class CodecConfig(Config):
             planes: binary planes of the code, at 1/``downscale`` of the picture's size.
             width: channels throughout.
             com_blocks, rec_blocks: residual blocks, two convolutions each, of ComCNN and RecCNN.
+            kept: how many of the planes are kept where nobody says; None: all.
         """
         return cls(
             com_widths=(width,) * (2 * com_blocks + 1) + (planes,),
@@ -122,6 +137,7 @@ class CodecConfig(Config):
             residual=True,
             activation="gelu",
             bounded=True,
+            kept=kept,
         )
 
     @property

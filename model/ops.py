@@ -120,6 +120,8 @@ def keep_planes(code: Tensor, planes: int | Tensor) -> Tensor:
     total = code.shape[1]
     if isinstance(planes, int) and not 1 <= planes <= total:
         raise CodeError(f"planes must be from 1 to {total}, got {planes}")
+    if isinstance(planes, int) and planes == total:
+        return code
     index = torch.arange(total, device=code.device)
     kept = index < torch.as_tensor(planes, device=code.device).view(-1, 1)  # (1 or B,K)
     return code * kept[:, :, None, None].to(code.dtype)

@@ -145,7 +145,7 @@ def test_a_photograph_of_any_shape_gets_the_codec_of_photographs(client, photogr
     found = unpack(Path(packed).read_bytes())
     codec = ComDefend.from_pretrained(resolved_codec("auto", "imagenet"))
     wanted = codec.compress(full_size(open_picture(file)), planes)
-    assert (found.code == wanted[0, :planes]).float().mean() > 0.999
+    assert (found.code == wanted[0, : planes or codec.kept]).float().mean() > 0.999
     rebuilt = codec.reconstruct(wanted, (94, 173))
     assert (full_size(open_picture(Path(picture))) - rebuilt).abs().mean() < 1 / 255
 

@@ -239,6 +239,16 @@ def test_a_run_of_some_planes_is_in_the_table(lab, picture):
     assert len(set(names)) == len(names)
 
 
+def test_the_dial_goes_to_all_planes_of_a_codec_that_is_meant_to_keep_few(lab, outcome, codec):
+    codec.config = replace(codec.config, kept=3)
+    names = [name for name in line_up(lab, outcome) if name.base == "comdefend-cifar10-purify"]
+    assert [(name.text.partition(":")[2], name.planes) for name in names] == [
+        ("", None),
+        ("6", 6),
+        ("12", 12),
+    ]
+
+
 def test_a_codec_of_a_pair_stands_before_its_own_classifier_only(lab, outcome, monkeypatch):
     monkeypatch.setitem(
         defences.CODECS, "robust", CodecEntry("robust", "of a pair", partner="cifar10-robust")

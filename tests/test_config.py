@@ -22,7 +22,7 @@ def test_unknown_and_missing_entries_are_named():
 @pytest.mark.parametrize(
     "entry",
     [{"com_widths": ()}, {"com_widths": (4, -1)}, {"rec_widths": (8, 4)}, {"sigma": 0}, {"sigma": "a"},
-     {"com_widths": 5}],
+     {"com_widths": 5}, {"kept": 0}, {"kept": 13}, {"kept": 2.0}, {"kept": True}],
 )  # fmt: skip
 def test_impossible_codecs_are_refused(entry):
     with pytest.raises(ConfigError, match=next(iter(entry))):

@@ -98,7 +98,7 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     retrained = f"comdefend-cifar10-purify@{RETRAINED}"
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
     jpegs, others = baselines[:4], baselines[4:]
-    dial = ["comdefend-photo", "comdefend-photo:32", "comdefend-photo:16"]
+    dial = ["comdefend-photo", "comdefend-photo:64", "comdefend-photo:8"]
     assert default_names("imagenet", None) == ["none", ours[1], *jpegs, "jpeg-15", *others]
     (weights / "comdefend-photo").mkdir()
     photographs = ["none", *dial, ours[1], *jpegs, "jpeg-15", *others]

@@ -71,7 +71,8 @@ def test_errors_become_one_sentence(error, message, caplog):
 @pytest.mark.parametrize(
     ("percent", "total", "planes"),
     [
-        (100, 64, None),
+        (0, 64, None),
+        (100, 64, 64),
         (50, 64, 32),
         (5, 64, 3),
         (50, 12, 6),
@@ -83,7 +84,7 @@ def test_a_share_of_the_planes_is_a_number_of_them(percent, total, planes):
     assert kept_planes(percent, total) == planes
 
 
-@pytest.mark.parametrize("percent", [0, -5, 101, float("nan"), "half", None])
+@pytest.mark.parametrize("percent", [-1, -5, 101, float("nan"), "half", None])
 def test_an_impossible_share_of_the_planes_is_refused(percent):
     with pytest.raises((ScenarioError, AttackError), match=r"(?i)the share of planes kept"):
         kept_planes(percent, 12)
@@ -171,7 +172,7 @@ def test_nothing_runs_that_is_shown_already(monkeypatch, wish):
         ({"image": None}, "Choose a picture first"),
         ({"image": b"hello"}, "not a picture"),
         ({"attack": "magic"}, "(?i)unknown attack 'magic'"),
-        ({"planes_percent": 0}, "(?i)the share of planes kept"),
+        ({"planes_percent": -1}, "(?i)the share of planes kept"),
         ({"epsilon": "much"}, "must be a number"),
     ],
 )

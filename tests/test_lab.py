@@ -149,6 +149,19 @@ def test_a_code_can_be_cut_short(lab, picture, codec):
     assert lab.run(picture, scenario("FGSM", planes=12)).scenario.planes is None
 
 
+def test_a_codec_that_is_meant_to_keep_few_planes_keeps_them_where_nobody_says(lab, picture, codec):
+    codec.config = replace(codec.config, kept=4)
+    meant, said = (lab.run(picture, scenario("FGSM", planes=planes)) for planes in (None, 4))
+    assert meant.scenario.planes is said.scenario.planes is None
+    assert meant.code_adversarial.shape[1] == meant.metrics["code_bits_per_pixel"] == 4
+    assert torch.equal(meant.defended_adversarial, codec(meant.adversarial, planes=4))
+    whole = lab.run(picture, scenario("FGSM", planes=12))
+    assert whole.scenario.planes == whole.code_adversarial.shape[1] == 12
+    code, rebuilt = lab.defend(meant.original)
+    assert code.shape[1] == 4
+    assert torch.equal(rebuilt, meant.defended_original)
+
+
 @pytest.mark.parametrize("threat_model", THREAT_MODELS)
 def test_a_light_codec_goes_all_the_way(lab, picture, threat_model):
     """Sides that it does not divide, dropped planes, a code that is smaller than the picture, the attack."""

@@ -9,6 +9,7 @@ import torch
 from model import ComDefend, ops
 from model.comdefend import ShapeError
 from model.config import CodecConfig, ConfigError
+from model.defences import Codec
 from model.recipes import PhotoTask, SmallTask
 from model.recipes.codec import widen
 
@@ -131,6 +132,22 @@ def test_planes_can_be_dropped(light, planes):
     assert first[:, :planes].any(3).any(2).any(0).tolist() == [True] * planes
 
 
+def test_where_nobody_says_a_codec_keeps_as_many_planes_as_it_is_meant_to(light):
+    meant = ComDefend(replace(light.config, kept=3))
+    meant.load_state_dict(light.state_dict())
+    x = torch.rand(2, 3, 19, 18)
+    assert (light.kept, meant.kept) == (8, 3)
+    assert torch.equal(meant.compress(x), light.compress(x, 3))
+    assert torch.equal(meant.compress(x, 8), light.compress(x))
+    assert torch.equal(meant(x), light(x, planes=3))
+    assert torch.equal(meant(x, planes=8), light(x))
+    with torch.no_grad():
+        assert torch.equal(meant(x), meant.reconstruct(meant.compress(x), (19, 18)))
+    assert torch.allclose(meant.hardening_forward(x, 1.0), meant(x), atol=1e-6)
+    assert (Codec(meant).planes, Codec(meant, 8).planes) == (3, 8)
+    assert torch.equal(Codec(meant, 8).code(x), light.compress(x))
+
+
 def test_each_surrogate_has_a_gradient_of_its_own(light):
     x = torch.rand(1, 3, 16, 16)
     slopes = []
@@ -167,6 +184,7 @@ def test_a_configuration_without_the_light_entries_is_the_papers():
     config = CodecConfig.from_dict(old)
     assert config == CodecConfig((4, 12), (4, 3))
     assert (config.downscale, config.residual, config.activation, config.bounded) == (1, False, "elu", False)
+    assert config.kept is None
     assert json.loads(json.dumps(config.to_dict())).keys() > old.keys()
     with pytest.raises(ConfigError, match="missing entries \\['sigma'\\]"):
         CodecConfig.from_dict({key: value for key, value in old.items() if key != "sigma"})

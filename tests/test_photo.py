@@ -219,7 +219,7 @@ def test_a_guide_sees_each_resolution_once():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.15"),
+        ("weakest", 0.5, "weakest must be at most strongest, got 0.5 > 0.2"),
         ("dropout", 2, "dropout must be at least 0 and at most 1, got 2"),
         ("guide", -1, "guide must be at least 0, got -1"),
         ("features", -1, "features must be at least 0, got -1"),

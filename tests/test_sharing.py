@@ -113,7 +113,7 @@ def test_what_an_address_cannot_have_is_said_in_our_own_words():
         ({"steps": 100_000}, "no choice here: steps"),
         ({"target": "<script>"}, "no choice here: target"),
         ({"threat_model": "x" * 10_000}, "no choice here: threat_model"),
-        ({"planes_percent": 0}, "share of planes kept"),
+        ({"planes_percent": -1}, "share of planes kept"),
         ({"seed": float("nan")}, "Seed must be a whole number"),
         ({"image": b"no picture"}, "not a picture"),
     ],

@@ -61,7 +61,8 @@ def line_up(lab: Lab, outcome: Outcome) -> list[DefenceName]:
     """The defences that are asked of a run: the registry's, denoisers of the classifier, then the codecs.
 
     A codec for pictures of this kind is asked at each position of the dial, and at the run's own; one for
-    others with all of its planes; one that was trained together with a classifier, before that one alone.
+    others with as many planes as it is meant to keep; one that was trained together with a classifier, before
+    that one alone.
     """
     scenario, (height, width) = outcome.scenario, outcome.original.shape[-2:]
     denoisers = [name for name, entry in DENOISERS.items() if entry.against == scenario.classifier]
@@ -69,12 +70,17 @@ def line_up(lab: Lab, outcome: Outcome) -> list[DefenceName]:
     for name, entry in CODECS.items():
         if entry.partner not in (None, scenario.classifier):
             continue
-        total = lab.codec(name).planes
-        kept = {round(share * total) for share in DIAL} if entry.pictures == kind_of(width, height) else set()
+        codec = lab.codec(name)
+        kept = {codec.kept}
+        if entry.pictures == kind_of(width, height):
+            kept |= {codec.planes} | {round(share * codec.planes) for share in DIAL}
         if name == scenario.codec and scenario.planes is not None:
             kept.add(scenario.planes)
-        names += [DefenceName(f"{name}:{planes}", name, planes) for planes in sorted(kept - {0, total})]
-        names.append(DefenceName(name, name))
+        for planes in sorted(kept - {0}):
+            as_meant = planes == codec.kept
+            names.append(
+                DefenceName(name, name) if as_meant else DefenceName(f"{name}:{planes}", name, planes)
+            )
     return names
 
 
@@ -154,7 +160,7 @@ def bits_per_pixel(defence: Defence, x: Tensor) -> float | None:
     if isinstance(defence, Codec):
         side = defence.codec.config.downscale
         height, width = (-(-length // side) for length in x.shape[-2:])
-        return (defence.planes or defence.codec.planes) * height * width / pixels
+        return defence.planes * height * width / pixels
     return None
 
 

@@ -17,7 +17,17 @@ from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import open_picture
 from app.lab import Lab
 from app.page import ask_text
-from app.scenario import Outcome, Scenario, ScenarioError, Watch, in_detail, kept_planes, make_scenario, whole
+from app.scenario import (
+    Outcome,
+    Scenario,
+    ScenarioError,
+    Watch,
+    in_detail,
+    kept_planes,
+    make_scenario,
+    percent_of,
+    whole,
+)
 from app.shelf import resolved, resolved_codec
 from model.attacks import AttackCancelled
 from model.zoo import CODECS
@@ -105,8 +115,7 @@ class Asking:
         assert found is not None  # noqa: S101 - else there is no such line
         if row.name.base not in CODECS:
             return views.strip(found, row, rerun=False), gr.skip(), gr.skip()
-        total = self.lab.codec(row.name.base).planes
-        percent = 100 * (row.name.planes or total) / total
+        percent = percent_of(row.name.planes, self.lab.codec(row.name.base).planes)
         return views.strip(found, row, rerun=True), gr.update(value=row.name.base), gr.update(value=percent)
 
     @answered

@@ -67,7 +67,7 @@ class Endpoints:
             target: the name of a class to lead to; null means any other.
             seed: of the attack's random numbers.
             codec: ``auto`` chooses the one that suits the classifier.
-            planes: how many planes of the code are kept; null means all.
+            planes: how many planes of the code are kept; null: as many as the codec is meant to.
 
         Returns:
             the original as it was classified
@@ -102,7 +102,7 @@ class Endpoints:
         Args:
             image: the picture, as a data URL in base64: data:image/png;base64,... (also JPEG, WebP, GIF).
             codec: ``auto`` chooses by the picture's size.
-            planes: how many planes of the code are kept; null means all.
+            planes: how many planes of the code are kept; null: as many as the codec is meant to.
 
         Returns:
             the reconstruction

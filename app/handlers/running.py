@@ -81,7 +81,7 @@ class Running:
         it = self.opening.scenario
         return Wish(
             self.opening.picture.read_bytes(), it.classifier, it.attack, it.threat_model,
-            it.epsilon or 0, it.steps or 1, it.target or "", it.seed, it.codec, 100,
+            it.epsilon or 0, it.steps or 1, it.target or "", it.seed, it.codec, 0,
         )  # fmt: skip
 
     @answered

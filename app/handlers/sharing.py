@@ -22,7 +22,16 @@ from app.handlers.errors import answered
 from app.handlers.visitors import Upload
 from app.images import open_picture
 from app.page import text
-from app.scenario import BOTH, Outcome, Scenario, ScenarioError, in_detail, kept_planes, make_scenario
+from app.scenario import (
+    BOTH,
+    Outcome,
+    Scenario,
+    ScenarioError,
+    in_detail,
+    kept_planes,
+    make_scenario,
+    percent_of,
+)
 from app.shelf import resolved, resolved_codec
 from app.views import cached_file
 from model.attacks import ATTACKS
@@ -58,7 +67,6 @@ def open_address(request: gr.Request) -> Opened:
     asked, spec = address.scenario, ATTACKS[address.scenario.attack]
     used = _resolved(address)
     classes = find_classifier(used.classifier).config().classes
-    planes = planes_of(used.codec)
     steps = gr.update(visible=False)
     if spec.has_steps:
         steps = gr.update(visible=True, label=spec.steps_label, maximum=spec.max_steps, value=asked.steps)
@@ -76,7 +84,7 @@ def open_address(request: gr.Request) -> Opened:
         ),
         seed=gr.update(visible=spec.seeded, value=asked.seed),
         codec=asked.codec,
-        planes=100 * (asked.planes or planes) / planes,
+        planes=percent_of(asked.planes, planes_of(used.codec)),
         about=spec.about,
         hidden=list(address.hidden),
         said=said,

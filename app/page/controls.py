@@ -59,7 +59,7 @@ def controls(callbacks: Callbacks) -> tuple[Components, Components, Components]:
         chosen["classifier"] = _model_choice("classifier", CLASSIFIERS)
         chosen["codec"] = _model_choice("codec", CODECS)
         chosen["planes"] = FreeSlider(
-            5, 100, value=100, step=5, label=text.LABELS["planes"], elem_id="kept", buttons=[]
+            0, 100, value=0, step=5, label=text.LABELS["planes"], elem_id="kept", buttons=[]
         )
         upload["preview"] = gr.Image(
             preview.get("value"),

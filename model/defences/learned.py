@@ -15,7 +15,7 @@ class Codec(Defence):
 
     Args:
         codec: the networks.
-        planes: how many planes of the code are kept; None keeps all.
+        planes: how many planes of the code are kept; None keeps as many as the codec is meant to.
         about: what it is, in a few words.
         file: its tensors, for the hash in the report.
     """
@@ -29,7 +29,8 @@ class Codec(Defence):
     ) -> None:
         super().__init__()
         self.codec = codec
-        self.planes = planes
+        self.planes = codec.kept if planes is None else planes
+        """How many planes of the code are kept."""
         self.about = about
         self.file = file
         if planes is not None and not 1 <= planes <= codec.planes:
@@ -42,7 +43,7 @@ class Codec(Defence):
 
     def code(self, x: Tensor) -> Tensor:
         """The binary code of the planes that are kept, shape (B,K,H,W), uint8."""
-        return self.codec.compress(x)[:, : self.planes]
+        return self.codec.compress(x, self.planes)[:, : self.planes]
 
 
 class Denoising(Defence):

@@ -39,7 +39,7 @@ class DefenceName(NamedTuple):
     base: str
     """A key of ``DEFENCES``; "jpeg-Q"; a denoiser's name; or a codec's name, folder or Hub id."""
     planes: int | None = None
-    """How many are kept; None: all."""
+    """How many are kept; None: as many as the codec is meant to."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -17,8 +17,8 @@ from model.pretrained import TENSORS_FILE
 
 PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.pairs()}
 """A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
-PHOTO_DIAL = (32, 16)
-"""Planes of a codec of photographs besides all of them: 2 bits per pixel, and 1."""
+PHOTO_DIAL = (64, 8)
+"""Other numbers of planes of a codec of photographs than it is meant to keep: 4 bits per pixel, and half one."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
@@ -100,7 +100,7 @@ class System:
     def planes_can_be_dropped(self) -> bool:
         """Whether its code's planes are worth dropping one by one: a codec's of ours, whole, once, and if it
         does not take hours."""
-        codec = isinstance(self.defence, Codec) and self.defence.planes is None and not self.is_slow
+        codec = isinstance(self.defence, Codec) and not self.is_slow and ":" not in self.name
         return codec and not self.own_classifier and self.name != AUTHORS
 
     @property

@@ -77,7 +77,7 @@ def kept_planes(count: int, least: int, total: int, dropout: float, generator: t
 
 
 def fidelity_and_agreement(
-    codec: nn.Module,
+    codec: Callable[[Tensor], Tensor],
     pictures: Iterable[Tensor],
     disturb: Callable[[Tensor], Tensor],
     guides: Sequence[nn.Module],
@@ -85,6 +85,7 @@ def fidelity_and_agreement(
     """Fidelity on clean pictures, and how often the guides' answers survive noise and codec.
 
     Args:
+        codec: reconstructs pictures, shape (B,3,H,W), range [0,1].
         pictures: batches of shape (B,3,H,W), range [0,1].
         disturb: puts pictures under noise.
         guides: classifiers, on the pictures' device.
