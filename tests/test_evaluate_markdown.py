@@ -31,7 +31,7 @@ def test_the_headline_names_no_best_codec_where_nothing_is_left(report):
     for worst in report["worst"]:
         worst["accuracy"] = 0.0
     text = headline(report)
-    assert "at 8/255 no codec here leaves one of 500 pictures right" in text
+    assert "at 8/255 none of these codecs leaves one of 500 pictures right" in text
     assert "(95 % interval: up to 20.0 %)" in text
 
 

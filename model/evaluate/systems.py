@@ -18,7 +18,7 @@ from model.pretrained import TENSORS_FILE
 PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.pairs()}
 """A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
 PHOTO_DIAL = (64, 8)
-"""Other numbers of planes of a codec of photographs than it is meant to keep: 4 bits per pixel, and half one."""
+"""Planes of photographs' codecs, besides those that are meant to be kept: 4 bits per pixel, and half one."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 
 
