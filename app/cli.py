@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--train",
         nargs="?",
         const="codec",
-        choices=sorted(train.TASKS),
+        choices=sorted({*train.TASKS, *train.CHAINS}),
         help="train the codec (default), the purifying codec or a classifier, then exit",
     )
     mode.add_argument(
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     program = ["comdefend-lab"] if Path(sys.argv[0]).stem == "comdefend-lab" else ["python", "app.py"]
     command = shlex.join([*program, *argv])
     if args.train:
-        return train.main(args, command, files.WORKPLACE)
+        begin = train.main_of_chain if args.train in train.CHAINS else train.main
+        return begin(args, command, files.WORKPLACE)
     given = train.given_settings(args)
     # A recipe has a setting of that name, too.
     codec = None if args.evaluate or args.benchmark or args.licences else given.pop("codec", None)

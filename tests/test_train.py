@@ -19,8 +19,9 @@ from app import cli
 from model import ComDefend, files, recipes, train
 from model.classifiers import Classifier
 from model.data import load_split
+from model.recipes import chains
 from model.recipes.settings import spelled_out
-from model.train import checkpoint, command, loop, plan
+from model.train import chain, checkpoint, command, loop, plan
 from model.train.run import Run, moving_average
 from model.train.schedule import Batches, mixed_seed
 from tests.conftest import ROOT, script, ticking
@@ -530,3 +531,73 @@ def test_compiled_training_learns_the_same(dataset, tmp_path, monkeypatch):
     one, other = (load_file(folder / "model.safetensors") for folder in (plain, compiled))
     assert one.keys() == other.keys()
     assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-4) for name in one)
+
+
+@pytest.fixture
+def short_chain(monkeypatch):
+    """A chain of three runs, the last of which starts from the mean of both before it."""
+    links = (
+        chains.Link({"dropout": "0.1"}, epochs=1),
+        chains.Link({}, starts=(1,), epochs=1, learning_rate=1e-4, seed=1),
+        chains.Link({"dropout": "0.3"}, starts=(1, 2), epochs=1, seed=2),
+    )
+    monkeypatch.setitem(chains.CHAINS, "purify-chain", chains.PURIFY_CHAIN._replace(links=links))
+
+
+@pytest.mark.slow
+def test_a_chain_is_its_runs_one_after_the_other(dataset, tmp_path, tiny_weights, short_chain, capsys):
+    apart, out = tmp_path / "apart", tmp_path / "together"
+    first, second = (tmp_path / "runs" / f"{apart.name}-{n}" for n in (1, 2))
+    for folder, *more in (
+        (first, "--dropout", "0.1"),
+        (second, "--start", str(first), "--lr", "1e-4", "--seed", "1"),
+        (apart, "--start", f"{first},{second}", "--dropout", "0.3", "--seed", "2"),
+    ):
+        assert main(options(dataset, folder, "--epochs", "1", *more, what="purify")) == 0
+    assert main(options(dataset, out, what="purify-chain")) == 0
+    assert "Run 3 of 3" in capsys.readouterr().out
+    wanted, found = (load_file(folder / "model.safetensors") for folder in (apart, out))
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    record = json.loads((out / "history.json").read_text())
+    assert "--train purify-chain" in record["command"]
+    assert record["before"]["recipe"]["seed"] == 1
+
+
+@pytest.mark.slow
+def test_a_chain_goes_on_with_the_run_that_was_stopped(
+    dataset, tmp_path, tiny_weights, short_chain, monkeypatch, capsys
+):
+    out, runs = tmp_path / "p", []
+    real = chain.train
+
+    def stopped_in_the_second(args, *rest):
+        runs.append(args.out.name)
+        if runs == ["p-1", "p-2"]:
+            args.stop_after = 1e-9
+        return real(args, *rest)
+
+    monkeypatch.setattr(chain, "train", stopped_in_the_second)
+    assert main(options(dataset, out, what="purify-chain")) == 0
+    assert runs == ["p-1", "p-2"]
+    assert "--resume goes on from it" in capsys.readouterr().out
+    assert not out.exists()
+    assert main(options(dataset, out, "--resume", what="purify-chain")) == 0
+    assert runs == ["p-1", "p-2", "p-2", "p"]
+    assert "Run 1 of 3 is there" in capsys.readouterr().out
+    ComDefend.from_pretrained(out)
+
+
+@pytest.mark.parametrize("given", [("--epochs", "3"), ("--lr", "1"), ("--seed", "0"), ("--guide-noise", "0")])
+def test_what_a_chain_fixes_cannot_be_chosen(dataset, tmp_path, given, capsys):
+    assert main(options(dataset, tmp_path / "p", *given, what="purify-chain")) == 1
+    assert f"{given[0]} is fixed by purify-chain" in capsys.readouterr().err
+
+
+def test_every_run_of_a_chain_can_be_chosen_and_starts_from_one_before_it():
+    for each in chains.CHAINS.values():
+        names = [f"runs/{n}" for n in range(1, len(each.links))]
+        for number, link in enumerate(each.links, 1):
+            assert all(start < number for start in link.starts)
+            settings = each.task.chosen(**chains.options(each, number, names)["settings"])
+            wanted = tuple(names[start - 1] for start in link.starts) or each.task.settings.start
+            assert settings.start == wanted

@@ -47,7 +47,9 @@ def headline(report: Report) -> str:
             text += f"the best codec here, `{best['defence']}`, leaves {percent(best)} % of "
             text += f"{best['images']:,} pictures right, each under its own worst attack. "
         else:
-            text += f"none of these codecs leaves one of {best['images']:,} pictures right, each under its own "
+            text += (
+                f"none of these codecs leaves one of {best['images']:,} pictures right, each under its own "
+            )
             text += f"worst attack (95 % interval: up to {100 * best['interval'][1]:.1f} %). "
     text += _trained_against_it(report)
     grey = [

@@ -4,6 +4,7 @@ from typing import Any
 
 from model.recipes.adversarial import AdversarialTask, RobustTask
 from model.recipes.answers import AnswersTask
+from model.recipes.chains import CHAINS
 from model.recipes.classifier import ClassifierTask, ReconstructionsTask
 from model.recipes.codec import CodecTask
 from model.recipes.hgd import HgdTask
@@ -29,6 +30,7 @@ TASKS: dict[str, type[Task[Any]]] = {
 }
 
 __all__ = [
+    "CHAINS",
     "TASKS",
     "AdversarialTask",
     "AnswersTask",

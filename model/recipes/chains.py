@@ -1,0 +1,75 @@
+"""Recipes that take several runs, each from what those before it left."""
+
+from typing import Any, NamedTuple
+
+from model.recipes.purify import PurifyTask
+
+
+class Link(NamedTuple):
+    """One run of a chain."""
+
+    settings: dict[str, str]
+    """What it chooses of its recipe's settings, as on the command line."""
+    starts: tuple[int, ...] = ()
+    """The numbers of the runs before it, from 1 on, whose weights' mean it begins with; none: as its recipe
+    says."""
+    epochs: float | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    """None of these: the recipe's own."""
+
+
+class Chain(NamedTuple):
+    """A recipe of several runs. What the last one makes is the result."""
+
+    name: str
+    task: type[PurifyTask]
+    """What each run is; a setting ``start`` names what it begins with."""
+    links: tuple[Link, ...]
+
+
+_STRONGER: dict[str, str] = {"weakest": "0.12", "strongest": "0.22"}
+PURIFY_CHAIN = Chain(
+    "purify-chain",
+    PurifyTask,
+    (
+        Link({"guides": "cifar10", "guide_noise": "0"}, epochs=1.5),
+        Link({"guides": "cifar10"}, starts=(1,), epochs=2, seed=1),
+        Link({}, starts=(2,), epochs=1.3, learning_rate=5e-4, seed=5),
+        Link({"dropout": "0.15"}, starts=(3,), epochs=1, learning_rate=5e-4, seed=6),
+        Link(
+            {"dropout": "0.1", "weakest": "0.13", "strongest": "0.22"},
+            starts=(4,),
+            epochs=0.35,
+            learning_rate=4e-4,
+            seed=7,
+        ),
+        Link({"dropout": "0.15", **_STRONGER}, starts=(3, 4, 5), epochs=0.24, learning_rate=3e-4, seed=8),
+        Link(
+            {"dropout": "0.15", **_STRONGER},
+            starts=(3, 4, 5, 6),
+            epochs=0.001,
+            learning_rate=1e-6,
+            seed=10,
+        ),
+    ),
+)
+"""The purifying codec: one run with the first guide seeing clearly, one with noise before its eyes, one with
+both guides, one for the dial, two under stronger noise, and two steps at next to no rate for the mean of the
+four before."""
+
+CHAINS: dict[str, Chain] = {chain.name: chain for chain in (PURIFY_CHAIN,)}
+
+
+def options(chain: Chain, number: int, folders: list[str]) -> dict[str, Any]:
+    """The options of a chain's run, by the names of the command line's.
+
+    Args:
+        number: of the run, from 1 on.
+        folders: where the runs of the chain leave their weights.
+    """
+    link = chain.links[number - 1]
+    settings = dict(link.settings)
+    if link.starts:
+        settings["start"] = ",".join(folders[start - 1] for start in link.starts)
+    return {"epochs": link.epochs, "lr": link.learning_rate, "seed": link.seed, "settings": settings}
