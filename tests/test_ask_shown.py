@@ -214,7 +214,7 @@ def test_a_stop_ends_a_question_with_what_was_found(asking):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"planes": 0}, "The share of planes kept"),
+        ({"planes": -1}, "The share of planes kept"),
         ({"planes": "all"}, "The share of planes kept"),
         ({"planes": float("nan")}, "The share of planes kept"),
         ({"steps": 10**9, "attack": "BIM"}, "BIM needs a whole number of steps"),

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from app import words
 from app.images import full_size, open_picture
 from app.page.text import PLANES, REPORT_TAB, STRIP
 from app.places import PUBLISHED
@@ -43,7 +42,7 @@ def test_the_first_ten_seconds_at_every_width(browser, server, width, scheme):
     page = opened(browser, server, width, scheme)
     sentence = page.locator("#verdict").inner_text()
     assert "BIM (4/255, 10 steps) led the classifier from “espresso” to" in sentence
-    assert words.UNMEASURED in sentence  # of comdefend-photo, before this classifier
+    assert "On 400 pictures, the same attack (grey-box) leaves" in sentence
     expect(page.locator("#verdict")).to_be_in_viewport()
     check_pictures(page)
     points = page.locator("#chart polyline").first.get_attribute("points").split()
