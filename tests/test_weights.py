@@ -140,6 +140,22 @@ def test_purifying_helps_a_classifier_that_it_was_not_trained_with():
     assert left[codec, "BIM"] >= 0.65
 
 
+def test_the_codec_of_photographs_leaves_more_than_jpeg():
+    """Grey-box at 8/255, JPEG at its best quality: what new weights must not fall behind."""
+    left = {
+        (c["defence"], c["attack"]): c["accuracy"]
+        for c in published(PUBLISHED.reports)["imagenet"]["cells"]
+        if c["attack"] == "clean" or (c["threat_model"] == "grey-box" and c["epsilon"] == 8)
+    }
+    codec = "comdefend-photo"
+    assert left[codec, "clean"] >= 0.72
+    assert left["none", "clean"] - left[f"{codec}:64", "clean"] <= 0.1
+    for attack in ("FGSM", "BIM", "PGD"):
+        best = max(share for (name, by), share in left.items() if name.startswith("jpeg-") and by == attack)
+        assert left[f"{codec}:8", attack] > best
+        assert left[codec, attack] > left["jpeg-30", attack] + 0.05
+
+
 def test_the_codec_of_photographs_rebuilds_them():
     """A photograph that it has not seen, with all planes, a half and a quarter, which is its default."""
     codec = ComDefend.from_pretrained("comdefend-photo")
