@@ -276,7 +276,7 @@ def test_what_was_measured_has_a_tab_of_its_own(browser, server, width, scheme):
     chart = report.locator(".report-chart").filter(visible=True).locator("svg")
     expect(chart.locator(".mark-line path").first).to_be_visible()
     reports = published(PUBLISHED.reports)
-    for name in ("cifar10",):
+    for name in ("cifar10", "imagenet"):
         report.get_by_role("radio", name=re.compile(f"^{name}:")).check()
         tables = report.get_by_role("table").filter(visible=True)
         expect(tables).to_have_count(2 if beside(reports[name]) else 1)  # all else is folded

@@ -135,7 +135,7 @@ def launch_options(health: Callable[[], dict[str, Any]] = lambda: {"status": "ok
             "exception_handlers": {RequestValidationError: unreadable},
         },
         # Gradio serves files of the current directory only, which need not be the repository.
-        "allowed_paths": [str(EXAMPLES)],
+        "allowed_paths": [str(EXAMPLES), str(PUBLISHED.reports)],
     }
 
 
