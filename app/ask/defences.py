@@ -77,10 +77,8 @@ def line_up(lab: Lab, outcome: Outcome) -> list[DefenceName]:
         if name == scenario.codec and scenario.planes is not None:
             kept.add(scenario.planes)
         for planes in sorted(kept - {0}):
-            as_meant = planes == codec.kept
-            names.append(
-                DefenceName(name, name) if as_meant else DefenceName(f"{name}:{planes}", name, planes)
-            )
+            text = name if planes == codec.kept else f"{name}:{planes}"
+            names.append(DefenceName(text, name, None if text == name else planes))
     return names
 
 

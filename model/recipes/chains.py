@@ -14,9 +14,10 @@ class Link(NamedTuple):
     """The numbers of the runs before it, from 1 on, whose weights' mean it begins with; none: as its recipe
     says."""
     epochs: float | None = None
+    """None: as many as its recipe says."""
     learning_rate: float | None = None
+    """None: its recipe's."""
     seed: int = 0
-    """None of these: the recipe's own."""
 
 
 class Chain(NamedTuple):
