@@ -56,6 +56,9 @@ def test_all_defences_and_a_line_that_becomes_a_run(browser, server, width, sche
 
 def test_the_planes_of_a_photograph_by_keyboard(browser, server):
     page = opened(browser, server)
+    more(page)
+    page.locator("#kept input[type=number]").fill("100")
+    page.locator("#kept input[type=number]").press("Tab")
     attack(page)
     asked(page, "planes")
     tiles, large = page.locator("#ask-planes .plane"), page.locator("#ask-planes .large figcaption")

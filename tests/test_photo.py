@@ -240,7 +240,8 @@ def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, mon
     monkeypatch.setattr(PhotoTask, "floor", lambda self: 0.0)
     out = tmp_path / "out"
     options = ["--train", "photo", "--data", str(archive if packed else photographs), "--out", str(out)]
-    assert script().main([*options, "--epochs", "2", "--device", "cpu", "--precision", "float32"]) == 0
+    length = ["--epochs", "2", "--batch-size", "8"]
+    assert script().main([*options, *length, "--device", "cpu", "--precision", "float32"]) == 0
     codec = ComDefend.from_pretrained(out)
     assert codec.config == TINY_LIGHT
     record = json.loads((out / "history.json").read_text())
