@@ -43,9 +43,11 @@ def test_a_report_goes_between_its_own_markers(folder, places, report):
     assert places.summary.read_text() == f"above\n{begin}\n{summary({'cifar10': changed})}\n{end}\nbelow"
 
 
-def test_the_folder_is_copied_without_its_journal(folder, places, report):
+def test_the_folder_is_copied_with_its_journal(folder, places, report):
+    """So that what was published can be gone on with, and tested picture by picture."""
     publish(folder, report, "cifar10", places)
-    assert {path.name for path in (places.reports / "cifar10").iterdir()} == {"report.json", "report.md"}
+    wanted = {"report.json", "report.md", "journal.jsonl"}
+    assert {path.name for path in (places.reports / "cifar10").iterdir()} == wanted
     assert published(places.reports) == {"cifar10": report}
 
 

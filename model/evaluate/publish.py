@@ -10,7 +10,6 @@ from torch import Tensor
 from model import files
 from model.data import DataError
 from model.evaluate.cells import Report
-from model.evaluate.journal import JOURNAL
 from model.evaluate.markdown import markdown, table
 from model.evaluate.summary import summary
 from model.evaluate.systems import System
@@ -86,8 +85,7 @@ def publish(folder: Path, report: Report, name: str, places: Places) -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for path in sorted(folder.iterdir()):
-            if path.name != JOURNAL:
-                shutil.copy(path, target / path.name)
+            shutil.copy(path, target / path.name)
     places.results.write_text(results, encoding="utf-8")
     places.summary.write_text(brief, encoding="utf-8")
 
