@@ -6,6 +6,7 @@ Anyone can write an address. What is in it chooses among things that exist, or i
 is shown, opened or passed on.
 """
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,16 @@ from app.uploads import EXAMPLE_SUFFIXES, EXAMPLES
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.config import CodecConfig
 from model.pretrained import read_config
-from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
+from model.zoo import (
+    CLASSIFIERS,
+    CODECS,
+    SMALL,
+    Pictures,
+    classifier_for,
+    codec_for,
+    find_classifier,
+    kind_of,
+)
 
 FIRST = "espresso"
 """The example that the page opens with."""
@@ -67,10 +77,22 @@ def _written(value: Any) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def example_files() -> dict[str, Path]:
-    """The example pictures by name, photographs first."""
-    paths = sorted(EXAMPLES.iterdir(), key=lambda path: (path.suffix, path.stem))
-    return {path.stem: path for path in paths if path.suffix in EXAMPLE_SUFFIXES}
+@functools.cache
+def example_files() -> Mapping[str, Path]:
+    """The example pictures by name: photographs, small pictures, garments."""
+    paths = [path for path in EXAMPLES.iterdir() if path.suffix in EXAMPLE_SUFFIXES]
+    return {path.stem: path for path in sorted(paths, key=lambda path: (_rank(path), path.stem))}
+
+
+def _rank(path: Path) -> int:
+    """Larger pictures come first; all photographs are of one rank."""
+    with Image.open(path) as picture:
+        return -min(max(picture.size), SMALL + 1)
+
+
+def examples_of(kind: Pictures) -> list[Path]:
+    """The example pictures of that kind."""
+    return [path for name, path in example_files().items() if kind_of(*size_of(name)) == kind]
 
 
 def example_of(picture: bytes | str) -> str | None:

@@ -152,9 +152,10 @@ def _lab(device: str, waiting: float) -> "Lab":
 def _serve(wanted: "Settings") -> tuple[int, bool]:
     """The exit status, and whether nothing goes on any more."""
     from app import settings
+    from app.address import examples_of
     from app.images import open_picture
     from app.lessons import Lessons
-    from app.opening import Opening, example_pictures
+    from app.opening import Opening
     from app.page.build import build_demo, health_of, launch_options
     from app.server import metrics, runs, serving
     from model import cores
@@ -188,7 +189,7 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
         print(f"error: {error}", file=sys.stderr)
         return 1, True
     runs.log_to_stderr()
-    small = open_picture(example_pictures()[-1][0])
+    small = open_picture(examples_of("small")[0])
 
     def prepare() -> None:
         lab.warm_up([small])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from app.address import examples_of
 from app.images import full_size, open_picture, prepare
 from app.lab import Lab
 from app.opening import FIRST, SCENARIO, Opening
@@ -19,7 +20,11 @@ from model.zoo import CODECS, FAITHFUL, Pictures, default_classifier, find_class
 
 log = logging.getLogger(__name__)
 
-CODED: dict[Pictures, str] = {"small": "ship.png", "photographs": "espresso.jpg"}
+CODED: dict[Pictures, str] = {
+    "small": "ship.png",
+    "garments": "ankle-boot.png",
+    "photographs": "espresso.jpg",
+}
 """The picture that a codec is shown by, according to what it was trained on."""
 NOISES = (0, 1, 10, 100)
 """Noise on ComCNN's logits, in multiples of that of the paper's training."""
@@ -75,7 +80,7 @@ def make(lab: Lab, grey_box: Outcome | None = None) -> Lesson:
         WeightsError: weights are missing or damaged.
     """
     picture, config = open_picture(FIRST), lab.codec(FAITHFUL).config
-    small = torch.cat([full_size(open_picture(path)) for path in sorted(EXAMPLES.glob("*.png"))])
+    small = torch.cat([full_size(open_picture(path)) for path in examples_of("small")])
     return Lesson(
         grey_box=lab.run(picture, SCENARIO) if grey_box is None else grey_box,
         adaptive=lab.run(picture, replace(SCENARIO, threat_model="adaptive")),

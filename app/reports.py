@@ -71,6 +71,16 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def of_classifiers(reports: Mapping[str, Report]) -> dict[str, Report]:
+    """The report of each classifier, by the classifier's name: that of the same name, else its first one."""
+    found: dict[str, Report] = {}
+    for name, report in reports.items():
+        classifier = report["classifier"]
+        if name == classifier or classifier not in found:
+            found[classifier] = report
+    return found
+
+
 def lines(report: Report) -> list[Line]:
     """The lines of the chart, the most telling systems: at most as many as there are ``COLOURS``.
 
@@ -87,7 +97,7 @@ def lines(report: Report) -> list[Line]:
     best = _best(grey, [name for name in alone if name in ours])
     wanted = [
         ("none", "white-box"),
-        (zoo.FAITHFUL, "grey-box"),
+        (zoo.faithful_codec(report["classifier"]), "grey-box"),
         (best, "grey-box"),
         (_best(grey, [name for name in alone if name not in ours]), "grey-box"),
         (best, "adaptive"),

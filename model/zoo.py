@@ -21,7 +21,7 @@ Pictures = Literal["small", "garments", "photographs"]
 SMALL = 64
 """Pictures of at most so many pixels a side are small, larger ones photographs."""
 GARMENT = (28, 28)
-"""Pictures of just that size are Fashion-MNIST's, where there is a classifier for them."""
+"""Pictures of just that size are Fashion-MNIST's."""
 
 
 class UnknownClassifierError(ValueError):
@@ -127,6 +127,8 @@ FAITHFUL, PURIFY, PHOTO = "comdefend-cifar10", "comdefend-cifar10-purify", "comd
 """The codec of the paper's loss, and those that are tuned to take perturbations away."""
 LIGHT = "comdefend-cifar10-light"
 """Another of these, of the light shape."""
+GARMENTS = "comdefend-fashion-mnist"
+"""The paper's loss, where pictures are Fashion-MNIST's."""
 ROBUST = "comdefend-cifar10-robust"
 """The codec that has a classifier of its own."""
 
@@ -140,15 +142,12 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
         pictures="photographs",
     ),
     CodecEntry(LIGHT, "light, trained to purify"),
-    CodecEntry(
-        "comdefend-fashion-mnist", "the paper's loss, garments", pictures="garments", once_trained=True
-    ),
+    CodecEntry(GARMENTS, "the paper's loss, garments", pictures="garments"),
     CodecEntry(
         "comdefend-fashion-mnist-light",
         "light, trained to purify garments",
         default_for="garments",
         pictures="garments",
-        once_trained=True,
     ),
     CodecEntry(
         ROBUST,
@@ -194,14 +193,12 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "fashion-mnist",
         "ten kinds of garments, grey, 28 × 28 pixels",
         default_for="garments",
-        once_trained=True,
     ),
     ClassifierEntry(
         "fashion-mnist-on-reconstructions",
         "fashion-mnist, tuned to what its light codec makes of pictures",
         partner="comdefend-fashion-mnist-light",
         compared_with="fashion-mnist",
-        once_trained=True,
     ),
     ClassifierEntry(
         "imagenet-on-reconstructions",
@@ -243,7 +240,7 @@ CLASSIFIERS = offered(EVERY_CLASSIFIER)
 
 def kind_of(width: int, height: int) -> Pictures:
     """Which pictures those of that size are, in pixels."""
-    if (width, height) == GARMENT and default_classifier("garments") in CLASSIFIERS:
+    if (width, height) == GARMENT:
         return "garments"
     return "small" if max(width, height) <= SMALL else "photographs"
 
@@ -261,6 +258,12 @@ def default_codec(pictures: Pictures) -> str:
             return entry.name
     (name,) = (entry.name for entry in EVERY_CODEC if entry.default_for == pictures)
     return name
+
+
+def faithful_codec(classifier: str) -> str:
+    """The name of the codec of the paper's loss that stands before a classifier, be it someone else's."""
+    entry = CLASSIFIERS.get(classifier)
+    return GARMENTS if entry is not None and entry.pictures == "garments" else FAITHFUL
 
 
 def prefer_codec(name: str) -> None:

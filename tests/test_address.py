@@ -13,13 +13,15 @@ from app.address import (
     Address,
     example_files,
     example_of,
+    examples_of,
     planes_of,
     read,
+    size_of,
 )
 from app.page import text
 from app.scenario import Scenario, ScenarioError
 from model.attacks import ATTACKS
-from model.zoo import CLASSIFIERS, CODECS
+from model.zoo import CLASSIFIERS, CODECS, kind_of
 
 
 def opened(query: str) -> tuple[Address, tuple[str, ...]]:
@@ -118,6 +120,13 @@ def test_many_entries_are_left_out_at_once_and_none_is_shown():
     assert address == Address()
     assert set(left_out) == set(evil)
     assert "<" not in text.LEFT_OUT.format(", ".join(left_out))
+
+
+def test_examples_are_in_the_order_of_their_kinds():
+    names = list(example_files())
+    kinds = [kind_of(*size_of(name)) for name in names]
+    assert kinds == ["photographs"] * 4 + ["small"] * 10 + ["garments"] * 2
+    assert [path.stem for path in examples_of("garments")] == names[-2:] == ["ankle-boot", "bag"]
 
 
 def test_an_example_is_known_by_what_it_holds():

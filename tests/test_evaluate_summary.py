@@ -67,3 +67,12 @@ def test_another_number_of_pictures_is_said(report, images):
             worst["images"] = images
     (line,) = (row for row in rows(summary({"cifar10": report})) if "the paper's loss" in row[1])
     assert line[-1] == ("1.0" if images == 500 else "1.0 (of 20)")
+
+
+def test_garments_have_lines_of_their_own_codecs(report):
+    names = ("none", "comdefend-fashion-mnist", "comdefend-fashion-mnist-light", "comdefend-cifar10")
+    report |= {"classifier": "fashion-mnist", "defences": {name: name for name in names}}
+    lines = rows(summary({"seed-fashion-mnist": report}))[1:]
+    assert [line[1].partition(" ")[0] for line in lines] == [
+        "none", "comdefend-fashion-mnist-light", "comdefend-fashion-mnist",
+    ]  # fmt: skip

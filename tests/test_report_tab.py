@@ -8,7 +8,7 @@ import pytest
 from app import report_views, tab_words
 from app.page import text
 from app.places import PUBLISHED
-from app.reports import COLOURS, for_visitors, lines, remains, short_names
+from app.reports import COLOURS, for_visitors, lines, of_classifiers, remains, short_names
 from model.evaluate import published
 from tests.reports import GREY, WORST, cell, made_up_report
 
@@ -144,6 +144,15 @@ def test_each_report_has_a_name_of_its_own():
     names = [tab_words.choice(name, report) for name, report in REPORTS.items()]
     assert len(set(names)) == len(names)
     assert "cifar10: ten classes, 32 × 32 pixels (16 systems, 1,000 pictures)" in names
+
+
+def test_a_classifier_has_the_report_of_its_name_before_any_other():
+    named, other, only = ({"classifier": name} for name in ("cifar10", "cifar10", "fashion-mnist"))
+    every = {"a-first": other, "cifar10": named, "seed-cifar10": other, "seed-fashion-mnist": only}
+    found = of_classifiers(every)
+    assert found["cifar10"] is named
+    assert found["fashion-mnist"] is only
+    assert len(found) == 2
 
 
 def test_what_remains_is_what_the_report_says():

@@ -44,7 +44,7 @@ def test_whatever_a_model_refers_to_is_there_and_refers_back():
             assert other is None or other in classifiers.keys() - {entry.name}
 
 
-@pytest.mark.parametrize("pictures", ["small", "photographs"])
+@pytest.mark.parametrize("pictures", ["small", "garments", "photographs"])
 def test_each_kind_of_picture_has_one_default(pictures):
     for entries in (EVERY_CODEC, EVERY_CLASSIFIER):
         assert sum(entry.default_for == pictures for entry in entries) == 1
@@ -64,7 +64,14 @@ def test_defaults_hang_on_no_order(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("size", "name"), [((32, 32), "cifar10"), ((64, 20), "cifar10"), ((65, 20), "imagenet")]
+    ("size", "name"),
+    [
+        ((32, 32), "cifar10"),
+        ((64, 20), "cifar10"),
+        ((28, 28), "fashion-mnist"),
+        ((28, 27), "cifar10"),
+        ((65, 20), "imagenet"),
+    ],
 )
 def test_the_size_of_a_picture_chooses(size, name):
     assert classifier_for(*size) == name

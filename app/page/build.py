@@ -24,6 +24,7 @@ from app.page import ask, happening, learn, report, results, sharing, text, tool
 from app.page import controls as parts
 from app.page.guard import GuardedBlocks
 from app.places import PUBLISHED
+from app.reports import of_classifiers
 from app.scenario import Scenario
 from app.server.duty import Duty
 from app.server.gate import Gate, unreadable
@@ -72,7 +73,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
     visitors, curious = Visitors(limits.run_seconds), Visitors(limits.question_seconds)
     callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
     opening = opening or Opening(lab)
-    running = Running(lab, visitors, opening, reports)
+    running = Running(lab, visitors, opening, of_classifiers(reports))
     learning = Learning(lab, lessons or Lessons(lab, opening), reports)
     with GuardedBlocks(
         title=text.TITLE,
@@ -102,7 +103,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         wiring.wire_controls(callbacks, upload, controls)
         upload["opened"] = sharing.wire(demo, upload, controls, shown, shared, said)
         happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
-        asking = Asking(lab, curious, reports)
+        asking = Asking(lab, curious, of_classifiers(reports))
         ask.wire(demo, asking, asked, controls, shown)
         wiring.wire_endpoints(lab, endpoints)
         demo.load(None, js=PREPARE)

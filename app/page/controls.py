@@ -84,7 +84,7 @@ def examples() -> gr.Gallery:
         show_label=False,
         container=False,
         format="png",
-        columns=7,
+        columns=8,
         allow_preview=False,
         interactive=False,
         buttons=[],

@@ -11,7 +11,7 @@ through a binary code of at most 12 bits per pixel and rebuilds it; the classifi
 ATTACK_TAB = "Attack"
 REPORT_TAB = "Results"
 
-EXAMPLES_HINT = "Or one of four photographs and ten CIFAR-10 test pictures:"
+EXAMPLES_HINT = "Or one of four photographs, and test pictures of CIFAR-10 and Fashion-MNIST:"
 MORE = "More"
 AUTOMATIC = "Automatic, by the picture's size"
 LABELS = {

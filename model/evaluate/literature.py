@@ -68,7 +68,10 @@ def contradictions(report: Report) -> str:
 def _less_than_published(report: Report) -> str:
     """The paper's codec, under its own iterated attack."""
     claimed = COMDEFEND.attacks["BIM"][STRENGTHS.index(MAIN)]
-    names = {zoo.FAITHFUL: "with the paper's loss", "authors": "with the authors' released weights"}
+    names = {
+        zoo.faithful_codec(report["classifier"]): "with the paper's loss",
+        "authors": "with the authors' released weights",
+    }
     left = {
         about: cell["accuracy"]
         for name, about in names.items()

@@ -14,7 +14,12 @@ from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
 from model.zoo import Pictures
 
-SUMMARISED: dict[str, Pictures] = {"cifar10": "small", "resnet20": "small", "imagenet": "photographs"}
+SUMMARISED: dict[str, Pictures] = {
+    "cifar10": "small",
+    "resnet20": "small",
+    "seed-fashion-mnist": "garments",
+    "imagenet": "photographs",
+}
 """The reports that have lines in it, in their order, and the kind of pictures that they are of."""
 ATTACKS = ("FGSM", "BIM")
 
@@ -50,7 +55,7 @@ def _pictures(report: Report) -> str:
 
 def _defences(report: Report, pictures: Pictures) -> list[str]:
     """No defence, the lab's codec for such pictures, the one of the paper's loss, and the best JPEG."""
-    wanted = dict.fromkeys(["none", zoo.default_codec(pictures), zoo.FAITHFUL])
+    wanted = dict.fromkeys(["none", zoo.default_codec(pictures), zoo.faithful_codec(report["classifier"])])
     bim = {
         name: cell["accuracy"]
         for name in report["defences"]
