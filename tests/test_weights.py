@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from app.address import examples_of
 from app.images import full_size, open_picture
-from app.opening import example_pictures
 from app.places import PUBLISHED
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card
@@ -20,7 +20,7 @@ from model.evaluate.summary import summary
 from model.files import file_hash
 from model.metrics import psnr
 from model.pretrained import WEIGHTS, Pretrained
-from model.zoo import CLASSIFIERS, CODECS, DENOISERS, codec_for, pairs
+from model.zoo import CLASSIFIERS, CODECS, DENOISERS, codec_for, default_codec, faithful_codec, pairs
 from tests.conftest import PHOTOGRAPH
 
 FOLDERS = [*CODECS, *DENOISERS, *(name for name, entry in CLASSIFIERS.items() if entry.has_folder)]
@@ -32,9 +32,9 @@ LOADERS: dict[str, Callable[[str], Pretrained]] = {
 
 @pytest.fixture(scope="module")
 def examples() -> tuple[torch.Tensor, list[str]]:
-    files = [(path, name) for path, name in example_pictures() if path.endswith(".png")]
+    files = examples_of("small")
     assert len(files) == 10
-    return torch.cat([full_size(open_picture(path)) for path, _ in files]), [name for _, name in files]
+    return torch.cat([full_size(open_picture(path)) for path in files]), [path.stem for path in files]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -64,6 +64,18 @@ def test_the_classifier_knows_the_examples_through_the_codec_too(examples):
         assert sum(a == b for a, b in zip(said, names, strict=True)) >= least
 
 
+@pytest.mark.parametrize("codec", [None, faithful_codec("fashion-mnist"), default_codec("garments")])
+def test_garments_are_known_with_their_codecs_and_without(codec):
+    paths = examples_of("garments")
+    x = torch.cat([full_size(open_picture(path)) for path in paths])
+    assert x.shape == (2, 3, 28, 28)
+    system = load_classifier("fashion-mnist")
+    classes = system.classes
+    if codec is not None:
+        system = DefendedClassifier(system, ComDefend.from_pretrained(codec))
+    assert [classes[i] for i in system(x).argmax(1)] == [path.stem.replace("-", " ") for path in paths]
+
+
 @pytest.mark.parametrize(
     ("name", "images", "clean", "cost"),
     [
@@ -71,12 +83,14 @@ def test_the_classifier_knows_the_examples_through_the_codec_too(examples):
         ("resnet20", 1000, 0.8, 0.04),
         ("resnet20-ingredients", 1000, 0.8, 0.04),
         ("imagenet", 400, 0.8, 0.1),
+        ("seed-fashion-mnist", 500, 0.9, 0.04),
     ],
 )
 def test_the_results_are_those_of_these_weights(name, images, clean, cost):
     report = published(PUBLISHED.reports)[name]
     assert report["images"] >= images
-    assert "comdefend-cifar10" in report["weights"]
+    codec = faithful_codec(report["classifier"])
+    assert codec in report["weights"]
     for folder, digest in report["weights"].items():
         if (WEIGHTS / folder).is_dir():  # the authors' are not here
             assert file_hash(WEIGHTS / folder / "model.safetensors") == digest
@@ -84,7 +98,7 @@ def test_the_results_are_those_of_these_weights(name, images, clean, cost):
     assert f"{begin}\n{table(report)}\n{end}" in PUBLISHED.results.read_text()
     accuracy = {c["defence"]: c["accuracy"] for c in report["cells"] if c["attack"] == "clean"}
     assert accuracy["none"] >= clean
-    assert accuracy["none"] - accuracy["comdefend-cifar10"] <= cost
+    assert accuracy["none"] - accuracy[codec] <= cost
 
 
 def test_the_summary_is_that_of_the_published_reports():

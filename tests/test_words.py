@@ -211,5 +211,6 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
         "test_images": 2000,
     }
     said = words.withstands("?classifier=pair", record)
+    assert said.startswith("On CIFAR-10, one system here")
     assert "[codec and classifier trained together](?classifier=pair)" in said
     assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said
