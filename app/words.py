@@ -54,8 +54,9 @@ def withstands(link: str, record: dict[str, Any]) -> str:
     epsilon, test = record["recipe"]["settings"]["epsilon"], record["test"]
     return (
         f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
-        f"classifier trained together]({link}), right on {test['robust_accuracy']:.1%} of {record['test_images']:,} "
-        f"attacked pictures (PGD, 20 steps, {epsilon:g}/255; stronger attacks leave less)."
+        f"classifier trained together]({link}), right on {test['robust_accuracy']:.1%} of "
+        f"{record['test_images']:,} attacked pictures (PGD, 20 steps, {epsilon:g}/255; "
+        "stronger attacks leave less)."
     )
 
 
