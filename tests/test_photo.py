@@ -182,7 +182,7 @@ def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
     known = Classifier.from_pretrained(tiny_weights / "cifar10")
     x = torch.rand(2, 3, 32, 32)
     maps, logits = guide(x)
-    assert torch.allclose(logits, known(x))
+    assert torch.allclose(logits, known(x), atol=1e-6)  # other kernels, other last digits
     normalised = (x - known.mean) / known.std
     assert torch.allclose(maps[-1], known.net[1](known.net[0](normalised)))
     same = guide.guidance(x, x)
