@@ -86,8 +86,7 @@ def example_files() -> Mapping[str, Path]:
 
 def _rank(path: Path) -> int:
     """Larger pictures come first; all photographs are of one rank."""
-    with Image.open(path) as picture:
-        return -min(max(picture.size), SMALL + 1)
+    return -min(max(_size(path)), SMALL + 1)
 
 
 def examples_of(kind: Pictures) -> list[Path]:
@@ -148,7 +147,11 @@ def planes_of(codec: str) -> int:
 
 def size_of(example: str) -> tuple[int, int]:
     """Width and height of an example, in pixels."""
-    with Image.open(example_files()[example]) as picture:
+    return _size(example_files()[example])
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
         return picture.size
 
 

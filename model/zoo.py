@@ -127,7 +127,7 @@ FAITHFUL, PURIFY, PHOTO = "comdefend-cifar10", "comdefend-cifar10-purify", "comd
 """The codec of the paper's loss, and those that are tuned to take perturbations away."""
 LIGHT = "comdefend-cifar10-light"
 """Another of these, of the light shape."""
-GARMENTS = "comdefend-fashion-mnist"
+FAITHFUL_GARMENTS = "comdefend-fashion-mnist"
 """The paper's loss, where pictures are Fashion-MNIST's."""
 ROBUST = "comdefend-cifar10-robust"
 """The codec that has a classifier of its own."""
@@ -142,7 +142,7 @@ EVERY_CODEC: tuple[CodecEntry, ...] = (
         pictures="photographs",
     ),
     CodecEntry(LIGHT, "light, trained to purify"),
-    CodecEntry(GARMENTS, "the paper's loss, garments", pictures="garments"),
+    CodecEntry(FAITHFUL_GARMENTS, "the paper's loss, garments", pictures="garments"),
     CodecEntry(
         "comdefend-fashion-mnist-light",
         "light, trained to purify garments",
@@ -263,7 +263,7 @@ def default_codec(pictures: Pictures) -> str:
 def faithful_codec(classifier: str) -> str:
     """The name of the codec of the paper's loss that stands before a classifier, be it someone else's."""
     entry = CLASSIFIERS.get(classifier)
-    return GARMENTS if entry is not None and entry.pictures == "garments" else FAITHFUL
+    return FAITHFUL_GARMENTS if entry is not None and entry.pictures == "garments" else FAITHFUL
 
 
 def prefer_codec(name: str) -> None:

@@ -180,11 +180,12 @@ def test_at_least_an_eighth_of_the_planes_is_kept(data):
 def test_a_guide_tells_what_it_sees_and_says(tiny_weights):
     guide = Guide("cifar10")
     known = Classifier.from_pretrained(tiny_weights / "cifar10")
+    known = device.channels_last(known)  # as the guide has it: other kernels give other last digits
     x = torch.rand(2, 3, 32, 32)
     maps, logits = guide(x)
-    assert torch.allclose(logits, known(x), atol=1e-6)  # other kernels, other last digits
+    assert torch.allclose(logits, known(x))
     normalised = (x - known.mean) / known.std
-    assert torch.allclose(maps[-1], known.net[1](known.net[0](normalised)), atol=1e-6)
+    assert torch.allclose(maps[-1], known.net[1](known.net[0](normalised)))
     same = guide.guidance(x, x)
     assert same.divergence.abs().max() < 1e-6
     assert same.features.tolist() == [0, 0]

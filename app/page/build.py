@@ -69,11 +69,12 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         lessons: the lab's; what is not given begins when a visitor wants to see it.
     """
     reports = published(PUBLISHED.reports)
+    by_classifier = of_classifiers(reports)
     limits = settings.limits
     visitors, curious = Visitors(limits.run_seconds), Visitors(limits.question_seconds)
     callbacks, endpoints = Callbacks(visitors), Endpoints(lab, visitors)
     opening = opening or Opening(lab)
-    running = Running(lab, visitors, opening, of_classifiers(reports))
+    running = Running(lab, visitors, opening, by_classifier)
     learning = Learning(lab, lessons or Lessons(lab, opening), reports)
     with GuardedBlocks(
         title=text.TITLE,
@@ -103,7 +104,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         wiring.wire_controls(callbacks, upload, controls)
         upload["opened"] = sharing.wire(demo, upload, controls, shown, shared, said)
         happening.wire_runs(demo, running, callbacks, upload, controls, start, shown)
-        asking = Asking(lab, curious, of_classifiers(reports))
+        asking = Asking(lab, curious, by_classifier)
         ask.wire(demo, asking, asked, controls, shown)
         wiring.wire_endpoints(lab, endpoints)
         demo.load(None, js=PREPARE)
