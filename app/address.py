@@ -20,17 +20,9 @@ from app.scenario import AUTO, BOTH, Scenario, ScenarioError
 from app.uploads import EXAMPLE_SUFFIXES, EXAMPLES
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.config import CodecConfig
+from model.entries import SMALL, Pictures, kind_of
 from model.pretrained import read_config
-from model.zoo import (
-    CLASSIFIERS,
-    CODECS,
-    SMALL,
-    Pictures,
-    classifier_for,
-    codec_for,
-    find_classifier,
-    kind_of,
-)
+from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
 
 FIRST = "espresso"
 """The example that the page opens with."""

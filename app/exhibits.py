@@ -15,7 +15,7 @@ from app.reports import Remains
 from app.scenario import Outcome, Prediction
 from app.views import share_bars
 from model.config import CodecConfig
-from model.zoo import SMALL
+from model.entries import SMALL
 
 EDGE = BINS // 10
 """So many bins at each end are near 0 or 1."""

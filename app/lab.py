@@ -23,7 +23,8 @@ from app.words import NO_MEMORY, busy, waiting
 from model import cores
 from model.attacks import THREAT_MODELS, attack, find_attack, interruptible
 from model.device import device_name, settle
-from model.zoo import SMALL, classifier_for
+from model.entries import SMALL
+from model.zoo import classifier_for
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from app.uploads import EXAMPLES
 from model import ops
 from model.comdefend import ComDefend
 from model.config import CodecConfig
-from model.zoo import CODECS, FAITHFUL, Pictures, default_classifier, find_classifier
+from model.entries import Pictures
+from model.zoo import CODECS, FAITHFUL, default_classifier, find_classifier
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 
 from model.attacks import AttackCancelled, AttackError, ThreatModel, find_attack
-from model.zoo import SMALL
+from model.entries import SMALL
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
 VIEWS: tuple[View, ...] = ("original", "adversarial", "defended_original", "defended_adversarial")

@@ -16,7 +16,7 @@ from app.images import data_url, encode, to_picture
 from app.measure import packed
 from app.page import text
 from app.scenario import Outcome, Prediction, ScenarioError
-from model.zoo import SMALL
+from model.entries import SMALL
 
 SKIP: Any = gr.skip()
 """Leaves a component as it is."""

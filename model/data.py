@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from model import files
-from model.zoo import SMALL
+from model.entries import SMALL
 
 Split = Literal["train", "test"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

@@ -21,7 +21,8 @@ from app.address import (
 from app.page import text
 from app.scenario import Scenario, ScenarioError
 from model.attacks import ATTACKS
-from model.zoo import CLASSIFIERS, CODECS, kind_of
+from model.entries import kind_of
+from model.zoo import CLASSIFIERS, CODECS
 
 
 def opened(query: str) -> tuple[Address, tuple[str, ...]]:

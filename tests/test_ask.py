@@ -27,9 +27,9 @@ from model.classifiers import Classifier
 from model.config import ClassifierConfig
 from model.data import to_float
 from model.defences import DEFENCES, BitDepth, Codec, GaussianNoise, Jpeg, Nothing
+from model.entries import CodecEntry
 from model.metrics import wilson_interval
 from model.ops import keep_planes
-from model.zoo import CodecEntry
 from tests.conftest import ASKED, TINY_LIGHT
 
 CIFAR = fifty_pictures().classes

@@ -319,7 +319,7 @@ def test_an_attack_without_a_strength_counts_only_inside_the_ball(whole):
 
 def test_attacks_without_a_strength_may_see_all_pictures(systems, coloured, monkeypatch):
     """A slow system a part of them."""
-    monkeypatch.setattr("model.zoo.SMALL", 8)
+    monkeypatch.setattr("model.entries.SMALL", 8)
     preset = replace(QUICK, unbounded="all", attacks=("DeepFool",), adaptive_images=0, costly_images=3)
     found = Evaluation(systems[:3], coloured, preset)
     found.run()
@@ -477,7 +477,7 @@ def test_what_takes_a_second_a_picture_gets_a_part_of_them(systems, coloured, mo
     preset = replace(QUICK, epsilons=(4.0, MAIN), attacks=("FGSM", "PGD"), costly_images=3)
     found = {}
     for small in (True, False):
-        monkeypatch.setattr("model.zoo.SMALL", 64 if small else 8)
+        monkeypatch.setattr("model.entries.SMALL", 64 if small else 8)
         assert systems[1].is_slow is not small
         found[small] = Evaluation(systems[:3], coloured, preset)
         found[small].run()
@@ -510,7 +510,7 @@ def test_what_takes_a_second_a_picture_gets_a_part_of_them(systems, coloured, mo
 def test_what_is_slow_to_attack_is_attacked_less(systems, coloured, monkeypatch):
     """Before large pictures, a noisy defence sees all that is made against the classifier, and is attacked
     itself on few, as a codec of the paper's shape is; none of them is attacked out of curiosity."""
-    monkeypatch.setattr("model.zoo.SMALL", 8)
+    monkeypatch.setattr("model.entries.SMALL", 8)
     preset = replace(SOME, adaptive_images=6, few_images=4, costly_images=2)
     preset = replace(preset, attacks=(*preset.attacks, "DeepFool"))
     chosen = [system for system in systems if system.name in DEFENCES]

@@ -7,6 +7,7 @@ import pytest
 from app.cli import build_parser
 from model import pretrained, zoo
 from model.data import DataError
+from model.entries import ClassifierEntry
 from model.evaluate import seed
 from model.evaluate.literature import COMDEFEND, HGD, beside, contradictions
 from model.evaluate.markdown import brief
@@ -19,14 +20,14 @@ from tests.reports import cell, made_up_report, rows
 def weights(monkeypatch, tmp_path):
     """An empty folder of weights, and all models offered."""
     monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(zoo.ClassifierEntry, "pictures", property(kind))
+    monkeypatch.setattr(ClassifierEntry, "pictures", property(kind))
     for name in ("CODECS", "CLASSIFIERS", "DENOISERS"):
         every = {entry.name: entry for entry in getattr(zoo, f"EVERY_{name[:-1]}")}
         monkeypatch.setattr(zoo, name, every)
     return tmp_path
 
 
-def kind(entry: zoo.ClassifierEntry) -> str:
+def kind(entry: ClassifierEntry) -> str:
     return {"cifar10": "small", "fashion": "garments"}.get(entry.name.partition("-")[0], "photographs")
 
 

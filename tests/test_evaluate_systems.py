@@ -6,6 +6,7 @@ import torch
 from model import pretrained
 from model.classifiers import Classifier, DefendedClassifier
 from model.defences import DEFENCES, UnknownDefenceError
+from model.entries import ClassifierEntry, Origin
 from model.evaluate.systems import (
     PAIRS,
     default_names,
@@ -14,7 +15,7 @@ from model.evaluate.systems import (
     transfer_source,
 )
 from model.files import file_hash
-from model.zoo import CLASSIFIERS, ClassifierEntry, Origin, UnknownClassifierError
+from model.zoo import CLASSIFIERS, UnknownClassifierError
 
 CPU = torch.device("cpu")
 RETRAINED = "cifar10-on-reconstructions"

@@ -7,14 +7,13 @@ import pytest
 
 from app.lab import Lab
 from model import pretrained, zoo
+from model.entries import ClassifierEntry, CodecEntry, Origin
 from model.files import WeightsError
 from model.zoo import (
     CLASSIFIERS,
     CODECS,
     EVERY_CLASSIFIER,
     EVERY_CODEC,
-    ClassifierEntry,
-    CodecEntry,
     UnknownClassifierError,
     classifier_for,
     codec_for,
@@ -86,7 +85,7 @@ def test_a_classifiers_own_codec_comes_first_where_it_is_there(monkeypatch):
     assert codec_for("cifar10") == codec_for("cifar10-on-reconstructions") == "comdefend-cifar10-purify"
     assert zoo.pairs() == (("comdefend-cifar10-robust", "cifar10-robust", "cifar10-adversarial"),)
     (robust,) = (entry for entry in EVERY_CLASSIFIER if entry.name == "cifar10-robust")
-    of_small = replace(robust, origin=zoo.Origin(CLASSIFIERS["cifar10"].config, lambda _: {}))
+    of_small = replace(robust, origin=Origin(CLASSIFIERS["cifar10"].config, lambda _: {}))
     monkeypatch.setitem(CLASSIFIERS, robust.name, of_small)
     monkeypatch.delitem(CODECS, "comdefend-cifar10-robust", raising=False)
     assert codec_for(robust.name) == "comdefend-cifar10-purify"

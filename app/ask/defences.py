@@ -15,8 +15,9 @@ from app.measure import predictions
 from app.scenario import Outcome, Prediction, ScenarioError, Watch
 from model.defences import DEFENCES, BitDepth, Codec, Defence, DefenceName, Jpeg, Nothing, load_defence
 from model.device import settle
+from model.entries import kind_of
 from model.evaluate.measure import seeded
-from model.zoo import CODECS, DENOISERS, kind_of
+from model.zoo import CODECS, DENOISERS
 
 DIAL = (0.25, 0.5)
 """Shares of a codec's planes that have a line of their own, besides all of them."""

@@ -10,7 +10,8 @@ from app.page import text
 from app.page.components import Components, FreeDropdown, FreeNumber, FreeRadio, FreeSlider, PictureFile
 from app.scenario import AUTO, BOTH
 from model.attacks import ATTACKS
-from model.zoo import CLASSIFIERS, CODECS, Entry
+from model.entries import Entry
+from model.zoo import CLASSIFIERS, CODECS
 
 
 def controls(callbacks: Callbacks) -> tuple[Components, Components, Components]:

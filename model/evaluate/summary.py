@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from model import zoo
+from model.entries import Pictures
 from model.evaluate.cells import (
     Report,
     accuracies,
@@ -12,7 +13,6 @@ from model.evaluate.cells import (
 )
 from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
-from model.zoo import Pictures
 
 SUMMARISED: dict[str, Pictures] = {
     "cifar10": "small",

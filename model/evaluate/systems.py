@@ -7,10 +7,11 @@ from typing import NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model import pretrained, zoo
+from model import entries, pretrained, zoo
 from model.classifiers import Classifier, DefendedClassifier, load_classifier
 from model.defences import AUTHORS, DEFENCES, Codec, Defence, DefenceName, Nothing, load_defence
 from model.device import channels_last
+from model.entries import ClassifierEntry, Pictures
 from model.evaluate.record import Scope, Scopes, ThreatModel
 from model.files import file_hash, tensors_hash
 from model.pretrained import TENSORS_FILE
@@ -79,7 +80,7 @@ class System:
 
     @property
     def _takes_large_pictures(self) -> bool:
-        return self.classifier.config.image_size > zoo.SMALL
+        return self.classifier.config.image_size > entries.SMALL
 
     def threat_model(self, wanted: ThreatModel) -> ThreatModel:
         """What an attacker is called who knows the classifier, and the defence, too, or not: where there is
@@ -139,7 +140,7 @@ def default_names(classifier: str, authors: Path | None) -> list[str]:
     return [*names, *(["authors"] if authors else []), *jpegs, *others]
 
 
-def codecs_for(pictures: zoo.Pictures) -> list[str]:
+def codecs_for(pictures: Pictures) -> list[str]:
     """The codecs that stand before any classifier of such pictures; before photographs also the paper's."""
     own = [
         codec.name
@@ -149,7 +150,7 @@ def codecs_for(pictures: zoo.Pictures) -> list[str]:
     return [*own, zoo.FAITHFUL] if pictures == "photographs" else own
 
 
-def _lines_of(entry: zoo.ClassifierEntry, codec: str) -> list[str]:
+def _lines_of(entry: ClassifierEntry, codec: str) -> list[str]:
     """A classifier compared with another: behind its own codec, else without one and with the usual one."""
     if entry.partner:
         return [f"{entry.partner}@{entry.name}"]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from model.config import ClassifierConfig
+from model.entries import ClassifierEntry, Origin
 from model.files import WeightsError, read_tensors
 from model.networks import ARCHITECTURES
-from model.zoo import CLASSIFIERS, ClassifierEntry, Origin
+from model.zoo import CLASSIFIERS
 
 CONFIG = ClassifierConfig(
     arch="resnet20",
