@@ -32,7 +32,7 @@ def test_a_few_defences_of_a_report_at_one_strength(report):
 
 def test_it_says_of_how_many_pictures_of_what(report):
     text = summary({"cifar10": report, "resnet20": report | {"worst": [], "data": "others"}})
-    assert "`cifar10`: 1,000 test pictures, 500 of them for the adaptive attacker (CIFAR-10)" in text
+    assert "`cifar10`: 1,000 test pictures, 500 of them for the adaptive attacker (CIFAR-10; " in text
     assert "`resnet20`: 1,000 test pictures (others)." in text
     assert {row[-1] for row in rows(text) if row[0] == "`resnet20`"} == {"–"}
 
@@ -76,3 +76,20 @@ def test_garments_have_lines_of_their_own_codecs(report):
     assert [line[1].partition(" ")[0] for line in lines] == [
         "none", "comdefend-fashion-mnist-light", "comdefend-fashion-mnist",
     ]  # fmt: skip
+
+
+def test_a_worst_case_without_autoattack_is_called_an_upper_bound(report):
+    said = "adaptive attacker (CIFAR-10; without AutoAttack the worst case is an upper bound)."
+    assert said in summary({"cifar10": report})
+    report["cells"] += [cell("none", "AutoAttack", 8.0, "adaptive", 0.0)]
+    assert "adaptive attacker (CIFAR-10)." in summary({"cifar10": report})
+
+
+def test_the_papers_comparison_has_what_else_was_trained(report):
+    more = ("hgd", "none@cifar10-adversarial", "comdefend-cifar10-robust@cifar10-robust")
+    report["defences"] = {**report["defences"], **dict.fromkeys(more, "another"), "noise-8": "noise"}
+    named = [row[1].rpartition("`")[0].rpartition("`")[2] for row in rows(summary({"cifar10": report}))[1:]]
+    assert named == ["none", "comdefend-cifar10-purify", "comdefend-cifar10", "jpeg-50"]
+    report["preset"] = "seed"
+    lines = rows(summary({"seed-cifar10": report}))[1:]
+    assert [row[1].rpartition("`")[0].rpartition("`")[2] for row in lines] == [*named, *more]

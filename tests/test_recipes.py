@@ -453,7 +453,7 @@ def test_tuning_is_scored_behind_the_codec(tiny_weights, data, codec):
 def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data):
     asked = ClassifierTask.chosen(arch="preact-resnet20")
     assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
-    plain = {"arch": "resnet9", "smoothing": 0.1, "cutmix": 0.0, "decay": 0.0}
+    plain = {"arch": "resnet9", "smoothing": 0.1, "cutmix": 0.0, "decay": 0.0, "progressive": 0.0}
     assert ClassifierTask.chosen().to_dict() == plain
     assert [ClassifierTask.folders(given) for given in (ClassifierTask.chosen(), asked)] == [
         ("cifar10",),
@@ -472,7 +472,8 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
 @pytest.mark.slow
 def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data, tmp_path):
     chosen = ClassifierTask.chosen(arch="resnet50")
-    assert (chosen.cutmix, chosen.decay) == (0.5, 0.999)
+    assert (chosen.cutmix, chosen.decay, chosen.progressive) == (0.5, 0.999, 0.67)
+    assert ReconstructionsTask.chosen(arch="resnet50").progressive == 0
     assert ClassifierTask.chosen(cutmix=0.1, arch="resnet50").cutmix == 0.1
     assert ClassifierTask.folders(chosen) == ("cifar10-resnet50",)
     task = ClassifierTask(data, chosen)
@@ -497,11 +498,29 @@ def test_the_large_network_has_a_recipe_of_its_own_and_keeps_half_precision(data
         ("cutmix", 1.1, "at least 0 and at most 1"),
         ("cutmix", -0.1, "at least 0 and at most 1"),
         ("decay", 1, "at least 0 and below 1"),
+        ("progressive", 1, "at least 0 and below 1"),
     ],
 )
 def test_impossible_settings_of_a_classifier_are_refused(setting, value, range_):
     with pytest.raises(SettingError, match=f"{setting} must be {range_}, got {value}"):
         ClassifierTask.chosen(**{setting: value})
+
+
+@pytest.mark.parametrize("cutmix", [0, 1])
+def test_pictures_grow_in_a_progressive_run(data, cutmix, monkeypatch):
+    task = ClassifierTask(data, ClassifierTask.chosen(progressive=0.5, cutmix=cutmix))
+    assert [(round(stage.share, 6), stage.size) for stage in task.stages] == [(0.5, 16), (0.3, 24), (0.2, 32)]
+    seen = []
+    forward = task.model.forward
+    monkeypatch.setattr(task.model, "forward", lambda x: seen.append(x) or forward(x))
+    for progress in (0, 0.49, 0.5, 0.79, 0.8, 0.999):
+        task.step(data.images[:4], data.labels[:4], progress, torch.Generator().manual_seed(0))
+    assert [x.shape[-1] for x in seen] == [16, 16, 24, 24, 32, 32]
+    means = torch.stack([x.mean((2, 3)) for x in seen])  # the same pictures, made smaller
+    assert (means - means[-1]).abs().max() < 0.01
+    assert min(x.min() for x in seen) >= 0
+    assert max(x.max() for x in seen) <= 1
+    assert ClassifierTask(data).stages == ((1.0, 32, 1),)
 
 
 def test_mixed_pictures_count_for_both_labels(data):

@@ -12,10 +12,12 @@ from model.evaluate.cells import (
     grey_box_of,
 )
 from model.evaluate.markdown import UNDEFENDED
-from model.evaluate.presets import MAIN
+from model.evaluate.presets import MAIN, SEED
+from model.evaluate.systems import has_own_classifier
 
 SUMMARISED: dict[str, Pictures] = {
     "cifar10": "small",
+    "seed-cifar10": "small",
     "resnet20": "small",
     "seed-fashion-mnist": "garments",
     "imagenet": "photographs",
@@ -50,11 +52,14 @@ def _pictures(report: Report) -> str:
     """How many pictures of what."""
     some = adaptive_images(report)
     adaptive = f", {some:,} of them for the adaptive attacker" if some else ""
-    return f"{report['images']:,} test pictures{adaptive} ({report['data']})"
+    bound = some and find_cell(report["cells"], attack="AutoAttack", epsilon=MAIN) is None
+    note = "; without AutoAttack the worst case is an upper bound" if bound else ""
+    return f"{report['images']:,} test pictures{adaptive} ({report['data']}{note})"
 
 
 def _defences(report: Report, pictures: Pictures) -> list[str]:
-    """No defence, the lab's codec for such pictures, the one of the paper's loss, and the best JPEG."""
+    """No defence, the lab's codec for such pictures, the one of the paper's loss, and the best JPEG; in the
+    paper's own comparison also what else was trained: denoisers, and classifiers beside the attacked one."""
     wanted = dict.fromkeys(["none", zoo.default_codec(pictures), zoo.faithful_codec(report["classifier"])])
     bim = {
         name: cell["accuracy"]
@@ -62,7 +67,12 @@ def _defences(report: Report, pictures: Pictures) -> list[str]:
         if name.startswith("jpeg-") and (cell := grey_box_of(report, name, "BIM", MAIN))
     }
     best = [max(bim, key=bim.__getitem__)] if bim else []
-    return [*(name for name in wanted if name in report["defences"]), *best]
+    rivals = [
+        name
+        for name in report["defences"]
+        if report["preset"] == SEED and (name in zoo.DENOISERS or has_own_classifier(name))
+    ]
+    return [*(name for name in wanted if name in report["defences"]), *best, *rivals]
 
 
 def _row(name: str, report: Report, defence: str) -> list[str]:

@@ -17,7 +17,7 @@ from model.device import many_graphs
 from model.metrics import wilson_interval
 from model.networks import ARCHITECTURES
 from model.pretrained import Pretrained
-from model.recipes.classifier import DECAY, classifier_to_start_from, config_for, halve_if_large, sgd
+from model.recipes.classifier import BELOW_ONE, classifier_to_start_from, config_for, halve_if_large, sgd
 from model.recipes.codec import widen
 from model.recipes.settings import SHARE, WEIGHT, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
@@ -77,7 +77,7 @@ class AdversarialSettings(Settings):
     matching: float = setting(
         0.0, "weight of the angle (1 - cosine) between features of clean and adversarial pictures", WEIGHT
     )
-    decay: float = setting(0.999, "decay of the moving average of the weights, at most; 0: none", DECAY)
+    decay: float = setting(0.999, "decay of the moving average of the weights, at most; 0: none", BELOW_ONE)
     held_out: int = setting(1000, "training pictures on which the best epoch is chosen", Range(1))
 
     def changed(self, given: Mapping[str, Any]) -> Self:

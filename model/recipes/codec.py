@@ -1,7 +1,6 @@
 """The paper's codec."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +82,7 @@ class CodecTask(AnyCodecTask[CodecSettings]):
     epochs = 30
     score = "psnr_db"
     max_grad_norm = 0.1
-    stages: ClassVar[tuple[Stage, ...]] = (Stage(0.8, 16), Stage(0.2, 32))
+    stages = (Stage(0.8, 16), Stage(0.2, 32))
     settings = CodecSettings()
 
     def __init__(self, data: ImageSet, settings: CodecSettings | None = None) -> None:

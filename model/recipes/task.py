@@ -72,7 +72,8 @@ class Task(ABC, Generic[S]):
     watched_images: ClassVar[int] = 1000
     """At most so many of them after each epoch, for the curve."""
     max_grad_norm: ClassVar[float]
-    stages: ClassVar[tuple[Stage, ...]]
+    stages: tuple[Stage, ...]
+    """The parts of the run: of the class the recipe's own, of a task those of its settings."""
     settings: S
     """What else a run can choose: of the class the recipe's own choice, of a task what its run chose."""
     model: nn.Module
