@@ -56,7 +56,7 @@ def withstands(link: str, record: dict[str, Any]) -> str:
         f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
         f"classifier trained together]({link}), right on {test['robust_accuracy']:.1%} of "
         f"{record['test_images']:,} attacked pictures (PGD, 20 steps, {epsilon:g}/255; "
-        "stronger attacks leave less)."
+        "stronger attacks may leave less)."
     )
 
 

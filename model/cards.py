@@ -56,7 +56,7 @@ CAUTIONS = {
     "(adaptive), is not stopped by it.",
     "classifier": "Without a defence, this classifier falls to every white-box attack.",
     "adversarial": "PGD is not the strongest attack, so its figure is an upper bound of what an attacker "
-    "leaves: stronger ones are in the report of the evaluation.",
+    "leaves: stronger attacks may leave less.",
 }
 
 

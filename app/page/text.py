@@ -20,7 +20,7 @@ LABELS = {
     "preview": "What is used of it",
     "classifier": "Classifier",
     "codec": "Codec",
-    "planes": "Planes of the code that are kept, in % (0: as many as the codec is meant to)",
+    "planes": "Planes of the code that are kept, in % (0: the codec's own number)",
     "attack": "Attack",
     "target": "Target: what it is to be taken for",
     "alone": "Run as I change things",
@@ -135,7 +135,7 @@ LINK = "Link"
 COPIED = "The link is copied."
 NOT_COPIED = "Your browser does not let the page copy: the link is selected, copy it from here."
 OWN_PICTURE = "Your own picture is not in it: it opens on the example “{}”."
-LEFT_OUT = "This address asks for what is no choice here ({}); the page has its own instead."
+LEFT_OUT = "This address asks for something that cannot be chosen here ({}); the page uses its default instead."
 CODE = """
 The same from code. The files that are named lie in the lab's folder; a file of your own will do as well.
 
@@ -173,7 +173,7 @@ CHART_NOTE = (
     "both” is the worst case of all attacks on classifier and defence together, picture by picture."
 )
 LINE_ATTACKERS = {
-    "white-box": "the attacker knows the classifier, all there is",
+    "white-box": "the attacker knows the classifier, which is all there is",
     "grey-box": "the attacker knows the classifier only",
     "adaptive": "the attacker knows both",
 }
@@ -211,7 +211,7 @@ threshold then costs little.
     "attackers": """
 ## What the attacker knows
 
-Grey-box: the classifier, but not the codec; so the paper measures. Adaptive: both. A threshold has no
+Grey-box: the classifier, but not the codec. This is how the paper measures. Adaptive: both. A threshold has no
 gradient, but a smooth stand-in for it has, and that is enough.
 """,
     "failures": """
@@ -259,7 +259,7 @@ API_LABELS = {
     "steps": "Steps; None: the attack's own default",
     "target": "Target, the name of a class; None: any other",
     "seed": "Seed",
-    "planes": "Planes kept, 1 to {}; None: as many as the codec is meant to",
+    "planes": "Planes kept, 1 to {}; None: the codec's own number",
     "original": "Original",
     "adversarial": "Adversarial",
     "reconstruction": "Reconstruction",
