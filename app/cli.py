@@ -127,8 +127,8 @@ def serve(args: argparse.Namespace, codec: str | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
-        with own_folder():  # before Gradio is imported, which looks then where files go
-            status, is_idle = _serve(wanted)
+        with own_folder() as folder:  # before Gradio is imported, which looks then where files go
+            status, is_idle = _serve(wanted, folder)
         if not is_idle:
             sys.stderr.flush()
             os._exit(status)
@@ -149,8 +149,8 @@ def _lab(device: str, waiting: float) -> "Lab":
     return zero_gpu.BorrowingLab("cpu", waiting=waiting)
 
 
-def _serve(wanted: "Settings") -> tuple[int, bool]:
-    """The exit status, and whether nothing goes on any more."""
+def _serve(wanted: "Settings", folder: Path) -> tuple[int, bool]:
+    """The exit status, and whether nothing goes on any more; all temporary files are in ``folder``."""
     from app import settings
     from app.address import examples_of
     from app.images import open_picture
@@ -158,6 +158,7 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
     from app.opening import Opening
     from app.page.build import build_demo, health_of, launch_options
     from app.server import metrics, runs, serving
+    from app.server.leftovers import Strays
     from model import cores
     from model.device import DeviceError
     from model.files import WeightsError
@@ -174,6 +175,7 @@ def _serve(wanted: "Settings") -> tuple[int, bool]:
         opening = Opening(lab)
         lessons = Lessons(lab, opening)
         demo = build_demo(lab, opening, lessons)
+        demo.temp_file_sets.append(Strays(folder))
         if wanted.metrics_port is not None:
             listen, _ = metrics.start(
                 wanted.metrics_port,

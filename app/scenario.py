@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from model.attacks import AttackCancelled, AttackError, ThreatModel, find_attack
+from model.attacks import ATTACKS, AttackCancelled, AttackError, ThreatModel, find_attack
 from model.entries import SMALL
 
 View = Literal["original", "adversarial", "defended_original", "defended_adversarial"]
@@ -112,7 +112,7 @@ def make_scenario(
 
     What the attack lacks becomes None; a strength or a number of steps that is None, its default.
     """
-    spec = find_attack(attack)
+    spec = find_attack(attack, among=ATTACKS)
     return Scenario(
         classifier=classifier,
         codec=codec,

@@ -11,9 +11,9 @@ import binascii
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
@@ -33,6 +33,9 @@ REFUSAL = (
 DATA_URL = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]*)*;base64,", re.ASCII)
 FILE_MARKS = ("path", "url")
 """What a JSON object that is a file has, see ``gradio.data_classes.FileData``."""
+MOST_BESIDES = 20_000
+"""What all of a call but its pictures may come to: values, and characters of text. A session keeps it."""
+TOO_MUCH = "This call holds far more than its fields can take."
 
 
 class UploadError(ImageError):
@@ -47,12 +50,21 @@ def admit_all(values: list[Any], is_picture: Callable[[int], bool]) -> list[Any]
         is_picture: whether the field of that number takes a picture. In no other a file has any business.
 
     Raises:
-        UploadError: a file that may not pass, in whatever field.
+        UploadError: a file that may not pass, in whatever field; or too much that is no picture.
     """
-    return [
-        admit_picture(value) if is_picture(number) else _without_files(value)
-        for number, value in enumerate(values)
-    ]
+    for value in values:
+        if isinstance(value, Refused):
+            raise UploadError(value.sentence)
+    pictures = [is_picture(number) for number in range(len(values))]
+    # All others first: what is refused leaves no file behind.
+    check_plain([value for value, so in zip(values, pictures, strict=True) if not so])
+    return [admit_picture(value) if so else value for value, so in zip(values, pictures, strict=True)]
+
+
+class Refused(NamedTuple):
+    """Stands for what was refused before its turn came, which need not be kept until then."""
+
+    sentence: str
 
 
 def admit_picture(value: Any) -> dict[str, Any] | None:
@@ -90,20 +102,32 @@ def _decoded(url: str) -> bytes:
         return b""  # which is no picture
 
 
-def _without_files(value: Any) -> Any:
-    if any(True for _ in _files(value)):
-        raise UploadError(REFUSAL)
-    return value
+def check_plain(value: Any, *, with_files: bool = False) -> None:
+    """Refuse a JSON value that is too much, or has in it, however deep, what could be taken for a file.
 
+    Args:
+        value: what was sent.
+        with_files: whether it may have files in it, since nobody takes them for such.
 
-def _files(value: Any) -> Iterator[dict[str, Any]]:
-    """All JSON objects in a value that could be taken for files, however deep."""
-    waiting = [value]
+    Raises:
+        UploadError: it is so.
+    """
+    waiting, room = [value], MOST_BESIDES
     while waiting:
         value = waiting.pop()
+        room -= 1
+        if isinstance(value, str):
+            room -= len(value)
+        elif isinstance(value, dict):
+            if not with_files and any(mark in value for mark in FILE_MARKS):
+                raise UploadError(REFUSAL)
+            room -= len(value)
+        elif isinstance(value, list | tuple):
+            room -= len(value)
+        if room < 0:
+            raise UploadError(TOO_MUCH)
         if isinstance(value, dict):
-            if any(mark in value for mark in FILE_MARKS):
-                yield value
+            waiting += value.keys()
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value

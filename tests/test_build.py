@@ -1,12 +1,15 @@
 """The page without a browser: what its parts ask of each other."""
 
 import re
+import shutil
 
 import pytest
 
 from app.lab import Lab
 from app.page import text
 from app.page.build import SCRIPT, STYLES, build_demo, launch_options
+from model.entries import CodecEntry
+from model.zoo import CODECS
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,14 @@ def test_every_label_is_used(config):
     labels = {component["props"].get("label") for component in config["components"]}
     assert set(text.LABELS.values()) <= labels
     assert {label for label in text.API_LABELS.values() if "{" not in label} <= labels
+
+
+def test_no_drawing_of_a_codec_from_elsewhere_is_on_the_page(tmp_path, monkeypatch):
+    """Its weights are data alone; a drawing can hold a script."""
+    ours = CODECS["comdefend-cifar10-light"]
+    shutil.copytree(ours.folder, tmp_path / "codec")
+    (tmp_path / "codec" / "curve.svg").write_text("<svg><script>alert('strange')</script></svg>")
+    monkeypatch.setitem(CODECS, ours.name, CodecEntry(ours.name, "strange", fetched=tmp_path / "codec"))
+    shown = [str(getattr(block, "value", "")) for block in build_demo(Lab("cpu")).blocks.values()]
+    assert any("<svg" in value for value in shown)
+    assert not any("alert('strange')" in value for value in shown)

@@ -1,5 +1,6 @@
 import itertools
 import json
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.handlers.errors import answered
 from app.handlers.running import Running, Wish
 from app.handlers.visitors import Visitors
 from app.images import ImageError, open_picture
+from app.kept import GONE, KeptFiles
 from app.lab import Lab
 from app.opening import Opening
 from app.page import text
@@ -159,6 +161,23 @@ def test_what_is_a_change_and_what_is_not(wish):
     assert hash(hostile) != hash(wish)  # whatever a stranger sends, Gradio can tell that it changed
 
 
+def test_a_wish_keeps_nothing_of_a_file_but_which_it_is(wish, photograph, monkeypatch):
+    """A stranger may have as many sessions as he likes, and name the same 20 MB in each."""
+    content = photograph.read_bytes()
+    assert len(pickle.dumps(wish)) < 1000 < len(content)
+    assert replace(wish, image=content) == wish
+    assert replace(wish, image=content + b"x") != wish
+    page = running(Lab("cpu"))
+    monkeypatch.setattr(page.lab, "events", lambda picture, scenario, watch: iter(()))
+    kept = KeptFiles(most=1)
+    monkeypatch.setattr("app.handlers.running.late", kept)
+    mine = replace(wish, image=content)
+    other = replace(wish, image=b"of somebody else")
+    assert kept.read(other.image) == b"of somebody else"
+    *_, last = run_views(page, mine)
+    assert last.status == GONE
+
+
 def test_nothing_runs_that_is_shown_already(monkeypatch, wish):
     page = running(Lab("cpu"))
     monkeypatch.setattr(page.lab, "events", None)
@@ -172,6 +191,8 @@ def test_nothing_runs_that_is_shown_already(monkeypatch, wish):
         ({"image": None}, "Choose a picture first"),
         ({"image": b"hello"}, "not a picture"),
         ({"attack": "magic"}, "(?i)unknown attack 'magic'"),
+        ({"attack": "AutoAttack-rand"}, "(?i)unknown attack 'AutoAttack-rand'"),
+        ({"attack": "x" * 10_000}, "x …[.]$"),
         ({"planes_percent": -1}, "(?i)the share of planes kept"),
         ({"epsilon": "much"}, "must be a number"),
     ],

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.route_utils import delete_files_created_by_app
 
 from app.server import leftovers, metrics, routes
 from app.server.duty import STEP_SECONDS, Duty
@@ -120,6 +122,31 @@ def test_what_a_killed_server_left_goes_and_a_living_ones_stays(tmp_path):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_old_files_that_gradio_knows_nothing_of_are_removed(tmp_path, monkeypatch):
+    """Of an upload that was broken off, say: until the server ends, nobody else would."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with leftovers.own_folder() as folder:
+        demo = gr.Blocks()
+        demo.temp_file_sets.append(leftovers.Strays(folder))
+        upload, deep = folder / "tmp123", folder / "a" / "b.png"
+        deep.parent.mkdir()
+        for path in (upload, deep):
+            path.write_bytes(b"x")
+        os.mkfifo(folder / "fifo")
+        (folder / "link").symlink_to(ROOT / "README.md")
+        delete_files_created_by_app(demo, age=3600)
+        assert deep.is_file()
+        assert upload.is_file()
+        demo.keep_in_cache.add(str(deep))
+        demo.blocks[0] = demo
+        delete_files_created_by_app(demo, age=-1)
+        left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        assert left == [leftovers.LOCK, "a", "a/b.png", "fifo", "link"]
+        (folder / "new").touch()  # it is looked at anew each time
+        delete_files_created_by_app(demo, age=-1)
+        assert not (folder / "new").exists()
 
 
 def test_a_link_is_not_followed(tmp_path):

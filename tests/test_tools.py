@@ -208,3 +208,14 @@ def test_there_are_tools_where_mcp_is_installed_unless_they_are_switched_off(mon
     monkeypatch.delenv("GRADIO_MCP_SERVER")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not tools.wanted()
+
+
+def test_a_long_text_that_looks_like_an_address_is_refused_at_once(own):
+    """What looks for an address in it must not go back and forth: all others would wait, for hours."""
+    for sent in (
+        "http://a/" + "gradio_api/file=/" * 60_000 + " ",
+        "http://" + "a" * 10**6,
+        "http://a/" * 10**5,
+    ):
+        with pytest.raises(UploadError):
+            own.convert_strings_to_filedata({"image": sent}, [["image"]])

@@ -9,7 +9,7 @@ from gradio.data_classes import ImageData
 from app import uploads
 from app.opening import example_pictures
 from app.page.components import PictureFile
-from app.uploads import EXAMPLES, REFUSAL, UploadError, admit_all, admit_picture, read
+from app.uploads import EXAMPLES, REFUSAL, Refused, UploadError, admit_all, admit_picture, read
 
 
 @pytest.fixture
@@ -171,6 +171,42 @@ def test_a_file_has_no_business_in_other_fields(folder):
     for value in (deep, {"url": "http://127.0.0.1/"}, [[{"path": "x", "meta": {}}]]):
         with pytest.raises(UploadError):
             admit_all([1, value], lambda number: False)
+
+
+def test_what_a_session_would_keep_has_a_limit(folder):
+    """Whatever shape it has, and before much of it has been looked at."""
+    wide: list = [[] for _ in range(uploads.MOST_BESIDES)]
+    for value in (
+        "x" * uploads.MOST_BESIDES,
+        wide,
+        {"a": wide},
+        {"x" * uploads.MOST_BESIDES: 1},
+        [*range(30_000)],
+    ):
+        for sent in (value, [[value]]):
+            with pytest.raises(UploadError, match="far more than its fields can take"):
+                admit_all([1, sent], lambda number: False)
+    parts = ["x" * (uploads.MOST_BESIDES // 2)] * 2
+    with pytest.raises(UploadError):  # a field each is too much together, too
+        admit_all(parts, lambda number: False)
+    fits = ["x" * 10_000, 1, None, ["y"]]
+    assert admit_all(fits, lambda number: False) == fits
+
+
+def test_nothing_is_written_of_a_call_that_is_refused(folder):
+    before = sorted(folder.rglob("*"))
+    picture = "data:image/png;base64," + base64.b64encode(b"another dog").decode()
+    for other in ({"path": "x"}, "x" * 30_000):
+        with pytest.raises(UploadError):
+            admit_all([picture, other], lambda number: number == 0)
+    assert sorted(folder.rglob("*")) == before
+    admit_all([picture, 1], lambda number: number == 0)
+    assert sorted(folder.rglob("*")) != before
+
+
+def test_what_was_refused_before_its_turn_says_so_then(folder):
+    with pytest.raises(UploadError, match="of old"):
+        admit_all([Refused("Refused of old.")] * 2, lambda number: True)
 
 
 def test_the_component_gives_what_a_file_holds_and_never_its_name(folder, tmp_path):

@@ -19,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 CLOSING = "The lab is about to restart and takes no new runs; try again in a minute."
 DESCRIBED = "/gradio_api/info says what it takes."
+LONGEST_SENTENCE = 1000
+"""Characters; the longest of ours lists all names of a kind."""
 log = logging.getLogger(__name__)
 
 
@@ -115,4 +117,6 @@ def warned(error: Exception) -> str:
 
 def _sentence(error: Exception) -> str:
     text = str(error)
+    if len(text) > LONGEST_SENTENCE:  # it repeats what a stranger has sent
+        text = text[:LONGEST_SENTENCE] + " …"
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -12,6 +12,7 @@ from app.events import Frame, Progress
 from app.handlers.errors import answered, warned
 from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import open_picture
+from app.kept import KeptFile, late
 from app.lab import Lab
 from app.opening import Opening
 from app.page import text
@@ -29,9 +30,10 @@ class Wish:
     """What the controls hold, unchecked: the run that a visitor wants to see.
 
     ``planes_percent`` is the share of the code's planes that are kept: codecs differ in how many they have.
+    What a file holds is no part of it: :mod:`app.kept` says why.
     """
 
-    image: Upload
+    image: Upload | KeptFile
     classifier: str
     attack: str
     threat_model: str
@@ -43,6 +45,10 @@ class Wish:
     planes_percent: float
     press: int = 0
     """Grows with each press of the button, which runs also what is shown already."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.image, bytes):
+            object.__setattr__(self, "image", late.keep(self.image))
 
     def __hash__(self) -> int:  # by it, Gradio tells whether it changed; what a stranger sends may have none
         return hash((self.image, repr([getattr(self, field.name) for field in fields(self)[1:]])))
@@ -189,7 +195,8 @@ class Running:
 
     def _events(self, wish: Wish, watch: Watch) -> Iterator[tuple[Progress | Frame | Outcome, Scenario]]:
         """What the lab tells of a wish's run, or of its two runs, each with the scenario that it is of."""
-        picture = open_picture(wish.image, ENOUGH_PIXELS, watch.check)
+        source = late.read(wish.image) if isinstance(wish.image, KeptFile) else wish.image
+        picture = open_picture(source, ENOUGH_PIXELS, watch.check)
         codec = self.lab.codec(resolved_codec(wish.codec, resolved(wish.classifier, picture.size)))
         planes = kept_planes(wish.planes_percent, codec.planes)
         for knowledge in THREAT_MODELS if wish.threat_model == BOTH else (wish.threat_model,):

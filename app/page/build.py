@@ -84,6 +84,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         duty=Duty([visitors.stop_all, curious.stop_all]),
         journal=Journal(untold=["open"]),
         leave=[visitors.leave, curious.leave],
+        most_waiting={ask.LONG_QUEUE["concurrency_id"]: limits.waiting_questions},
     ) as demo:
         gr.Markdown(_intro(), elem_id="intro")
         said = sharing.said()
@@ -125,6 +126,8 @@ def launch_options(health: Callable[[], dict[str, Any]] = lambda: {"status": "ok
         # Whoever waits for a turn has a thread; pages and files are served by others.
         "max_threads": settings.limits.waiting_runs + OTHER_THREADS,
         "max_file_size": settings.limits.file_bytes,
+        # What Gradio keeps for a session is half a megabyte before anything was run.
+        "state_session_capacity": settings.limits.sessions,
         "ssr_mode": False,
         "run_history": False,
         "mcp_server": tools.wanted(),

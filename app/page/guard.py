@@ -1,27 +1,48 @@
 """The page as Gradio has it, but with a guard before each endpoint, and an ear behind it."""
 
 import copy
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import anyio
 import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.mcp import GradioMCPServer
+from gradio.route_utils import get_fn
 from gradio.state_holder import SessionState
 
 from app import uploads
 from app.handlers.errors import Refusal, answering, called, open_for
+from app.images import ImageError
 from app.page.components import PictureFile
 from app.page.tools import Tools
 from app.server.duty import Duty
 from app.server.runs import Journal
 from app.server.scope import BEGAN, REFUSED, scope_of
 
+MOST_EVENTS = 1000
+"""Calls that wait in all queues together; none of them is large."""
+ENOUGH_ASKED = "Too many others are asking; try again later."
+
 
 def _is_skipped(value: Any) -> bool:
     return isinstance(value, dict) and value == gr.skip()
+
+
+def _takes_picture(fn: BlockFunction) -> Callable[[int], bool]:
+    """Whether the input of a number is a picture."""
+    return lambda number: number < len(fn.inputs) and isinstance(fn.inputs[number], PictureFile)
+
+
+def _admitted(fn: BlockFunction, values: list[Any], event: Any) -> tuple[list[Any], Any]:
+    """What a call and its event hold, as they may wait; what is refused says so when its turn comes."""
+    try:
+        uploads.check_plain(event, with_files=True)
+        return uploads.admit_all(values, _takes_picture(fn)), event
+    except ImageError as error:
+        return [uploads.Refused(str(error))] * len(fn.inputs), None
 
 
 class GuardedBlocks(gr.Blocks):
@@ -45,6 +66,7 @@ class GuardedBlocks(gr.Blocks):
 
     Args:
         leave: each is told the session of a client that does not wait for its events any more.
+        most_waiting: how many calls may wait in a queue, by its ``concurrency_id``; of more, all are refused.
     """
 
     _tools: Tools | None = None
@@ -55,15 +77,22 @@ class GuardedBlocks(gr.Blocks):
         duty: Duty,
         journal: Journal,
         leave: Iterable[Callable[[str], None]] = (),
+        most_waiting: Mapping[str, int] | None = None,
         **kwargs: Any,
     ) -> None:
         self.duty, self.journal, self._leave = duty, journal, tuple(leave)
+        self._most_waiting = most_waiting or {}
         super().__init__(*args, **kwargs)
 
     def queue(self, *args: Any, **kwargs: Any) -> Self:
-        """Gradio's own, which forgets what waits of a client that has left, and lets what computes go on."""
+        """Gradio's own, which forgets what waits of a client that has left, and lets what computes go on.
+
+        What waits in it has passed the gate before: Gradio would keep whole bodies, pictures in base64 and
+        all, until their turn comes.
+        """
+        kwargs.setdefault("max_size", MOST_EVENTS)
         super().queue(*args, **kwargs)
-        forget = self._queue.clean_events
+        forget, push = self._queue.clean_events, self._queue.push
 
         async def clean_events(*, session_hash: str | None = None, event_id: str | None = None) -> None:
             if session_hash is not None:
@@ -71,7 +100,19 @@ class GuardedBlocks(gr.Blocks):
                     leave(session_hash)
             await forget(session_hash=session_hash, event_id=event_id)
 
+        async def push_admitted(body: Any, request: Any, username: str | None) -> Any:
+            if body.fn_index is not None:
+                fn = get_fn(self, None, body)
+                queue = self._queue.event_queue_per_concurrency_id.get(fn.concurrency_id)
+                if queue and len(queue.queue) >= self._most_waiting.get(fn.concurrency_id, math.inf):
+                    return False, ENOUGH_ASKED, "queue_full"
+                body.data, body.event_data = await anyio.to_thread.run_sync(
+                    _admitted, fn, body.data, body.event_data
+                )
+            return await push(body, request, username)
+
         self._queue.clean_events = clean_events  # type: ignore[method-assign]
+        self._queue.push = push_admitted  # type: ignore[method-assign]
         return self
 
     @property  # type: ignore[override]  # Gradio has an attribute
@@ -86,11 +127,8 @@ class GuardedBlocks(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **kwargs: Any
     ) -> list[Any]:
-        def is_picture(number: int) -> bool:
-            return number < len(block_fn.inputs) and isinstance(block_fn.inputs[number], PictureFile)
-
         with called(str(block_fn.api_name), len(inputs), len(block_fn.inputs)):
-            inputs = await anyio.to_thread.run_sync(uploads.admit_all, inputs, is_picture)
+            inputs = await anyio.to_thread.run_sync(uploads.admit_all, inputs, _takes_picture(block_fn))
             try:
                 return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
             except Refusal:

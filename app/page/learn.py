@@ -56,6 +56,8 @@ def _codec_choice() -> FreeRadio:
 def _trainings(lab: Lab) -> None:
     """How each codec came to be."""
     for name, entry in CODECS.items():
+        if entry.fetched is not None:
+            continue  # its drawing is somebody else's, and a drawing can hold a script
         with gr.Accordion(text.TRAINED.format(name, entry.about), open=False):
             gr.HTML(svg.training(entry.folder))
             history = entry.folder / "history.json"

@@ -135,7 +135,9 @@ LINK = "Link"
 COPIED = "The link is copied."
 NOT_COPIED = "Your browser does not let the page copy: the link is selected, copy it from here."
 OWN_PICTURE = "Your own picture is not in it: it opens on the example “{}”."
-LEFT_OUT = "This address asks for something that cannot be chosen here ({}); the page uses its default instead."
+LEFT_OUT = (
+    "This address asks for something that cannot be chosen here ({}); the page uses its default instead."
+)
 CODE = """
 The same from code. The files that are named lie in the lab's folder; a file of your own will do as well.
 
@@ -211,8 +213,8 @@ threshold then costs little.
     "attackers": """
 ## What the attacker knows
 
-Grey-box: the classifier, but not the codec. This is how the paper measures. Adaptive: both. A threshold has no
-gradient, but a smooth stand-in for it has, and that is enough.
+Grey-box: the classifier, but not the codec. This is how the paper measures. Adaptive: both. A threshold has
+no gradient, but a smooth stand-in for it has, and that is enough.
 """,
     "failures": """
 ## Where it fails

@@ -11,8 +11,11 @@ from gradio.mcp import GradioMCPServer
 
 from app import uploads
 
-KEPT_HERE = re.compile(r"https?://[^/\s]+/(?:[^?#\s]*/)?gradio_api/file=([^?#\s]+)", re.IGNORECASE)
-"""The address under which the lab serves a file of its own, on whatever host."""
+ADDRESS = re.compile(r"https?://[^/?#\s]+/[^?#\s]+", re.IGNORECASE)
+KEPT_HERE = "/gradio_api/file="
+"""What stands in the address under which the lab serves a file of its own, on whatever host."""
+LONGEST_ADDRESS = 4096
+"""Characters of one: a stranger's text may be as long as a picture in base64."""
 
 
 def wanted() -> bool:
@@ -76,8 +79,9 @@ class Tools(GradioMCPServer):
 
 def _admitted(sent: Any, is_picture: bool) -> Any:
     """One argument of a tool. A picture is base64, or a file that the lab itself keeps, by its address."""
-    if is_picture and isinstance(sent, str) and (kept := KEPT_HERE.fullmatch(sent)):
-        sent = unquote(kept.group(1))
+    if is_picture and isinstance(sent, str) and len(sent) <= LONGEST_ADDRESS and ADDRESS.fullmatch(sent):
+        _, mark, name = sent.rpartition(KEPT_HERE)
+        sent = unquote(name) if mark else sent
     (admitted,) = uploads.admit_all([sent], lambda _: is_picture)
     # Without `meta` it is no file to the client, which would open it and upload it once more.
     return {"path": admitted["path"]} if is_picture and admitted else admitted

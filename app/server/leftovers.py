@@ -6,6 +6,7 @@ whoever starts later can tell which folders nobody needs any more, whatever thei
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,26 @@ except ImportError:  # Windows: nothing is swept there, as nobody could tell
 PREFIX = "comdefend-lab-"
 LOCK = ".lock"
 VARIABLE = "GRADIO_TEMP_DIR"
+
+
+class Strays(set[str]):
+    """All regular files in a server's own folder, as they are whenever it is gone through, but for its lock.
+
+    Gradio removes old files, but only those that it knows of (``Blocks.temp_file_sets``). Of an upload that
+    was broken off, or had another name in its form, it knows nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[str]:
+        for place, _, names in os.walk(self._folder):
+            for name in names:
+                path = Path(place, name)
+                with suppress(OSError):  # it is gone meanwhile
+                    if name != LOCK and stat.S_ISREG(path.lstat().st_mode):
+                        yield str(path)
 
 
 @contextmanager

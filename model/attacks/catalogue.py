@@ -1,6 +1,6 @@
 """Which attacks there are, and what each can be told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -164,16 +164,19 @@ EVALUATION_ATTACKS: dict[str, AttackSpec] = {
 """Besides ``ATTACKS``: too slow, or too much alike, to be offered to a visitor."""
 
 
-def find_attack(name: str) -> AttackSpec:
+def find_attack(name: str, among: Mapping[str, AttackSpec] = ATTACKS | EVALUATION_ATTACKS) -> AttackSpec:
     """The attack of that name; an unknown one is an error that lists the names.
+
+    Args:
+        name: of the attack.
+        among: those that may be meant; all there are, where nobody says.
 
     Raises:
         AttackError: there is none.
     """
-    known = ATTACKS | EVALUATION_ATTACKS
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in among:
         raise AttackError(f"unknown attack {name!r}; choose from {', '.join(ATTACKS)}")
-    return known[name]
+    return among[name]
 
 
 def descent_of(name: str, steps: int = 1) -> Descent:
