@@ -31,7 +31,9 @@ def test_a_few_defences_of_a_report_at_one_strength(report):
 
 
 def test_it_says_of_how_many_pictures_of_what(report):
-    text = summary({"cifar10": report, "resnet20": report | {"worst": [], "data": "others"}})
+    text = summary(
+        {"cifar10": report, "resnet20": report | {"classifier": "resnet20", "worst": [], "data": "others"}}
+    )
     assert "`cifar10`: 1,000 test pictures, 500 of them for the adaptive attacker (CIFAR-10; " in text
     assert "`resnet20`: 1,000 test pictures (others)." in text
     assert {row[-1] for row in rows(text) if row[0] == "`resnet20`"} == {"–"}
@@ -49,7 +51,9 @@ def test_the_best_jpeg_is_the_one_that_leaves_most_under_bim(report):
 
 
 def test_reports_have_an_order_and_others_no_lines(report):
-    text = summary({"imagenet": report, "cifar10": report, "resnet20-ingredients": report})
+    text = summary(
+        {"imagenet": report | {"classifier": "imagenet"}, "cifar10": report, "resnet20-ingredients": report}
+    )
     names = [row[0] for row in rows(text)[1:]]
     assert list(dict.fromkeys(names)) == ["`cifar10`", "`imagenet`"]
 
@@ -85,11 +89,21 @@ def test_a_worst_case_without_autoattack_is_called_an_upper_bound(report):
     assert "adaptive attacker (CIFAR-10)." in summary({"cifar10": report})
 
 
-def test_the_papers_comparison_has_what_else_was_trained(report):
+def test_what_else_was_trained_comes_last(report):
     more = ("hgd", "none@cifar10-adversarial", "comdefend-cifar10-robust@cifar10-robust")
+    named = ["none", "comdefend-cifar10-purify", "comdefend-cifar10", "jpeg-50"]
     report["defences"] = {**report["defences"], **dict.fromkeys(more, "another"), "noise-8": "noise"}
-    named = [row[1].rpartition("`")[0].rpartition("`")[2] for row in rows(summary({"cifar10": report}))[1:]]
-    assert named == ["none", "comdefend-cifar10-purify", "comdefend-cifar10", "jpeg-50"]
-    report["preset"] = "seed"
-    lines = rows(summary({"seed-cifar10": report}))[1:]
+    lines = rows(summary({"cifar10": report}))[1:]
     assert [row[1].rpartition("`")[0].rpartition("`")[2] for row in lines] == [*named, *more]
+
+
+def test_of_one_classifier_each_defence_has_one_line(report):
+    """That of the first report, which has the stronger attacks."""
+    pair = "comdefend-cifar10-robust@cifar10-robust"
+    defences = {**report["defences"], pair: "the pair"}
+    second = {**report, "defences": defences, "preset": "seed"}
+    lines = [row[:2] for row in rows(summary({"seed-cifar10": second, "cifar10": report}))[1:]]
+    assert [name for name, _ in lines] == ["`cifar10`"] * 4 + ["`seed-cifar10`"]
+    assert lines[-1][1] == f"the pair (`{pair}`)"
+    lines = rows(summary({"seed-cifar10": second, "cifar10": report | {"classifier": "resnet20"}}))[1:]
+    assert len(lines) == 9

@@ -1,5 +1,6 @@
 """The weights in the repository: they load, they work, and what is said of them agrees."""
 
+import itertools
 import json
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from app.places import PUBLISHED
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card
 from model.denoiser import Denoiser
-from model.evaluate import published
+from model.evaluate import published, seed
 from model.evaluate.cells import failed_checks
 from model.evaluate.markdown import markdown, table
 from model.evaluate.publish import SUMMARY, markers
@@ -84,6 +85,7 @@ def test_garments_are_known_with_their_codecs_and_without(codec):
         ("resnet20-ingredients", 1000, 0.8, 0.04),
         ("imagenet", 400, 0.8, 0.1),
         ("seed-fashion-mnist", 500, 0.9, 0.04),
+        ("seed-cifar10", 500, 0.88, 0.04),
     ],
 )
 def test_the_results_are_those_of_these_weights(name, images, clean, cost):
@@ -144,6 +146,23 @@ def test_purifying_pays_where_it_should():
     left = left_at_8("cifar10")
     for attack in ("FGSM", "BIM"):
         assert left["comdefend-cifar10-purify", attack] > left["comdefend-cifar10", attack] + 0.1
+
+
+def test_the_papers_comparison_is_whole_and_the_pair_stands():
+    """Every line and column of it, and what new weights of the pair must not fall behind."""
+    report = published(PUBLISHED.reports)["seed-cifar10"]
+    assert list(report["defences"]) == seed.defences("cifar10", None)
+    assert report["not_run"] == []
+    assert report["adaptive_images"] >= 100
+    left = {(w["defence"], w["epsilon"]): w["accuracy"] for w in report["worst"]}
+    assert left.keys() == set(itertools.product(report["defences"], (8.0, 16.0)))
+    (pair,) = pairs()
+    together, twin = f"{pair.codec}@{pair.classifier}", f"none@{pair.twin}"
+    assert left[together, 8.0] >= 0.45
+    assert left[together, 8.0] >= left[twin, 8.0] - 0.05
+    for (name, _), share in left.items():
+        if name not in (together, twin):
+            assert share < left[together, 8.0] - 0.2
 
 
 def test_purifying_helps_a_classifier_that_it_was_not_trained_with():
