@@ -6,6 +6,7 @@ from typing import Any
 from app.reports import Line, Remains
 from app.words import attack_sentence
 from model.config import CodecConfig
+from model.evaluate.presets import SEED
 
 
 def example(result: dict[str, Any], factor: int) -> str:
@@ -70,7 +71,8 @@ def remains(remains: Remains) -> list[tuple[str, float]]:
 
 def choice(name: str, report: dict[str, Any]) -> str:
     """How a published report is called where there are several, two of one classifier perhaps."""
-    about = f": {report['about']}" if report.get("about") else ""
+    kind = "the paper's comparison, " if report["preset"] == SEED else ""
+    about = f": {kind}{report['about']}" if report.get("about") else ""
     count = len(report["defences"])
     return f"{name}{about} ({count} systems, {report['images']:,} pictures)"
 

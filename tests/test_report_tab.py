@@ -144,6 +144,8 @@ def test_each_report_has_a_name_of_its_own():
     names = [tab_words.choice(name, report) for name, report in REPORTS.items()]
     assert len(set(names)) == len(names)
     assert "cifar10: ten classes, 32 × 32 pixels (16 systems, 1,000 pictures)" in names
+    seed = "seed-cifar10: the paper's comparison, ten classes, 32 × 32 pixels (11 systems, 500 pictures)"
+    assert seed in names
 
 
 def test_a_classifier_has_the_report_of_its_name_before_any_other():

@@ -167,7 +167,7 @@ SHEET = "What each codec makes of eight test pictures, attacked and not"
 SHEET_ALT = "A sheet of test pictures: clean and attacked, each before and after each codec"
 
 # The tab "Results".
-REPORT_CHOICE = "Classifier"
+REPORT_CHOICE = "Report"
 CHART = "Accuracy against strength"
 STRENGTH_AXIS, ACCURACY_AXIS = "strength of the attack, in 1/255", "accuracy, %"
 CHART_NOTE = (

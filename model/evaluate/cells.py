@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from model.evaluate.presets import MAIN
 from model.evaluate.record import CLASSIFIER_ALONE
 
 Report = dict[str, Any]
@@ -69,6 +70,16 @@ def strengths(report: Report) -> list[float]:
 def adaptive_images(report: Report) -> int:
     """How many pictures the worst case is of, but for systems that take too long; 0: it was not measured."""
     return report["worst"][0]["images"] if report.get("worst") else 0
+
+
+def is_bound(report: Report) -> bool:
+    """Whether the worst case at the main strength is an upper bound: AutoAttack was not among its attacks."""
+    return find_cell(report["cells"], attack="AutoAttack", epsilon=MAIN) is None
+
+
+def leaves(report: Report) -> str:
+    """The verb for what an attacker who knows of a defence leaves of it."""
+    return "leaves at most" if is_bound(report) else "leaves"
 
 
 def codecs(report: Report) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from model import zoo
-from model.evaluate.cells import Report, codecs, grey_box_of
+from model.evaluate.cells import Report, codecs, grey_box_of, leaves
 from model.evaluate.presets import MAIN, SEED
 from model.evaluate.systems import has_own_classifier
 
@@ -114,6 +114,6 @@ def _adaptive(report: Report) -> str:
         return ""
     best = max(worst, key=lambda w: w["accuracy"])
     return (
-        "It has no figure for an attacker who knows of the defence; here such a one leaves "
+        f"It has no figure for an attacker who knows of the defence; here such a one {leaves(report)} "
         f"{100 * best['accuracy']:.1f} % at {MAIN:g}/255 behind the best codec."
     )

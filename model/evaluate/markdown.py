@@ -11,6 +11,7 @@ from model.evaluate.cells import (
     find_cell,
     grey_box_cell,
     is_cascade,
+    leaves,
     percent,
     strengths,
 )
@@ -44,7 +45,7 @@ def headline(report: Report) -> str:
         text = "ComDefend does not stop an attacker who knows of it (adaptive)" if fails else "Adaptive"
         text += f": at {MAIN:g}/255 "
         if best["accuracy"]:
-            text += f"the best codec here, `{best['defence']}`, leaves {percent(best)} % of "
+            text += f"the best codec here, `{best['defence']}`, {leaves(report)} {percent(best)} % of "
             text += f"{best['images']:,} pictures right, each under its own worst attack. "
         else:
             text += (
@@ -74,8 +75,8 @@ def _trained_against_it(report: Report) -> str:
     for name, without in PAIRS.items():
         pair, twin = find_cell(worst, defence=name), find_cell(worst, defence=without)
         if pair is not None:
-            text += "Trained together with its classifier against such an attacker, it leaves "
-            text += f"{percent(pair)} %"
+            text += "Trained together with its classifier against such an attacker, it "
+            text += f"{leaves(report)} {percent(pair)} %"
             text += f"; the classifier alone, trained likewise, {percent(twin)} %. " if twin else ". "
     return text
 

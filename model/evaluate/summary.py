@@ -10,6 +10,7 @@ from model.evaluate.cells import (
     adaptive_images,
     find_cell,
     grey_box_of,
+    is_bound,
 )
 from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
@@ -57,8 +58,7 @@ def _pictures(report: Report) -> str:
     """How many pictures of what."""
     some = adaptive_images(report)
     adaptive = f", {some:,} of them for the adaptive attacker" if some else ""
-    bound = some and find_cell(report["cells"], attack="AutoAttack", epsilon=MAIN) is None
-    note = "; without AutoAttack the worst case is an upper bound" if bound else ""
+    note = "; without AutoAttack the worst case is an upper bound" if some and is_bound(report) else ""
     return f"{report['images']:,} test pictures{adaptive} ({report['data']}{note})"
 
 
