@@ -4,14 +4,13 @@ A process that decodes costs 0.15 to 0.25 s a picture, a large part of an answer
 """
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from PIL import Image
 
 from app.decoding import decoders
+from app.recent import Recent
 from app.settings import limits
 
 MAX_BYTES = limits.decoded_megabytes * 1024**2
@@ -42,36 +41,21 @@ class RecentPictures:
         seconds: float = KEPT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._decode, self._most, self._seconds, self._clock = decode, most, seconds, clock
-        self._kept: OrderedDict[tuple[bytes, int | None], tuple[float, Image.Image]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._decode, self._largest = decode, most // 4
+        self._kept: Recent[tuple[bytes, int | None], Image.Image] = Recent(_bytes, most, seconds, clock)
 
     def decode(
         self, data: bytes, least: int | None = None, check: Callable[[], None] = lambda: None
     ) -> Image.Image:
         """The picture in RGB, the caller's own; see :meth:`app.decoding.Decoders.decode`."""
         key = (hashlib.sha256(data).digest(), least)
-        with self._lock:
-            self._forget()
-            known = self._kept.get(key)
-            if known is not None:
-                self._kept.move_to_end(key)
+        known = self._kept.get(key)
         if known is not None:
-            return known[1].copy()
+            return known.copy()
         picture = self._decode(data, least, check)
-        if _bytes(picture) <= self._most // 4:
-            with self._lock:
-                self._kept[key] = (self._clock(), picture.copy())
-                self._forget()
+        if _bytes(picture) <= self._largest:
+            self._kept.put(key, picture.copy())
         return picture
-
-    def _forget(self) -> None:
-        """Let go of what is too old, then of what was used longest ago, until the rest fits."""
-        now = self._clock()
-        for key in [key for key, (since, _) in self._kept.items() if now - since > self._seconds]:
-            del self._kept[key]
-        while sum(_bytes(picture) for _, picture in self._kept.values()) > self._most:
-            self._kept.popitem(last=False)
 
 
 def _bytes(picture: Image.Image) -> int:

@@ -5,13 +5,12 @@ file of 20 MB is 32 bytes, and all contents together have a limit.
 """
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.images import ImageError
+from app.recent import Recent
 from app.settings import limits
 
 MAX_BYTES = limits.kept_megabytes * 1024**2
@@ -42,17 +41,12 @@ class KeptFiles:
         seconds: float = KEPT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most, self._seconds, self._clock = most, seconds, clock
-        self._contents: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._contents: Recent[bytes, bytes] = Recent(len, most, seconds, clock, at_least=1)
 
     def keep(self, content: bytes) -> KeptFile:
         """Keep what a file holds, until its time is over or others need the room."""
         digest = hashlib.sha256(content).digest()
-        with self._lock:
-            self._contents[digest] = (self._clock(), content)
-            self._contents.move_to_end(digest)
-            self._forget()
+        self._contents.put(digest, content)
         return KeptFile(digest)
 
     def read(self, file: KeptFile) -> bytes:
@@ -61,19 +55,10 @@ class KeptFiles:
         Raises:
             ImageError: it is not kept any more.
         """
-        with self._lock:
-            self._forget()
-            if file.digest not in self._contents:
-                raise ImageError(GONE)
-            return self._contents[file.digest][1]
-
-    def _forget(self) -> None:
-        """Let go of what is too old, then of what was given longest ago, until the rest fits."""
-        now = self._clock()
-        while self._contents and now - next(iter(self._contents.values()))[0] > self._seconds:
-            self._contents.popitem(last=False)
-        while len(self._contents) > 1 and sum(len(c) for _, c in self._contents.values()) > self._most:
-            self._contents.popitem(last=False)
+        content = self._contents.get(file.digest)
+        if content is None:
+            raise ImageError(GONE)
+        return content
 
 
 late = KeptFiles()

@@ -115,20 +115,13 @@ def check_plain(value: Any, *, with_files: bool = False) -> None:
     waiting, room = [value], MOST_BESIDES
     while waiting:
         value = waiting.pop()
-        room -= 1
-        if isinstance(value, str):
-            room -= len(value)
-        elif isinstance(value, dict):
-            if not with_files and any(mark in value for mark in FILE_MARKS):
-                raise UploadError(REFUSAL)
-            room -= len(value)
-        elif isinstance(value, list | tuple):
-            room -= len(value)
+        if isinstance(value, dict) and not with_files and any(mark in value for mark in FILE_MARKS):
+            raise UploadError(REFUSAL)
+        room -= 1 + (len(value) if isinstance(value, str | dict | list | tuple) else 0)
         if room < 0:
             raise UploadError(TOO_MUCH)
         if isinstance(value, dict):
-            waiting += value.keys()
-            waiting += value.values()
+            waiting += [*value, *value.values()]
         elif isinstance(value, list | tuple):
             waiting += value
 

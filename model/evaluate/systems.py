@@ -7,11 +7,11 @@ from typing import NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model import entries, pretrained, zoo
+from model import pretrained, zoo
 from model.classifiers import Classifier, DefendedClassifier, load_classifier
 from model.defences import AUTHORS, DEFENCES, Codec, Defence, DefenceName, Nothing, load_defence
 from model.device import channels_last
-from model.entries import ClassifierEntry, Pictures
+from model.entries import ClassifierEntry, Pictures, kind_of
 from model.evaluate.record import Scope, Scopes, ThreatModel
 from model.files import file_hash, tensors_hash
 from model.pretrained import TENSORS_FILE
@@ -80,7 +80,8 @@ class System:
 
     @property
     def _takes_large_pictures(self) -> bool:
-        return self.classifier.config.image_size > entries.SMALL
+        size = self.classifier.config.image_size
+        return kind_of(size, size) == "photographs"
 
     def threat_model(self, wanted: ThreatModel) -> ThreatModel:
         """What an attacker is called who knows the classifier, and the defence, too, or not: where there is

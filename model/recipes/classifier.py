@@ -174,15 +174,16 @@ class ClassifierTask(Task[ClassifierSettings]):
         return x
 
     def step(self, images: Tensor, labels: Tensor, progress: float, generator: torch.Generator) -> Step:
-        size = stage_at(self.stages, progress).size
         crops = random_crops(images, images.shape[-1], generator, self.padding)
-        if not self.settings.cutmix:
-            logits = self.model(resized(self.classifier_input(to_float(crops)), size)).float()
-            loss = self.losses(logits, labels).mean()
-        else:
+        others = None
+        if self.settings.cutmix:
             crops, others, own = cutmix(crops, labels, self.settings.cutmix, generator)
-            logits = self.model(resized(self.classifier_input(to_float(crops)), size)).float()
-            loss = (own * self.losses(logits, labels) + (1 - own) * self.losses(logits, others)).mean()
+        x = resized(self.classifier_input(to_float(crops)), stage_at(self.stages, progress).size)
+        logits = self.model(x).float()
+        losses = self.losses(logits, labels)
+        if others is not None:
+            losses = own * losses + (1 - own) * self.losses(logits, others)
+        loss = losses.mean()
         return Step(loss, {"accuracy": (logits.detach().argmax(1) == labels).float().mean()})
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
