@@ -31,8 +31,7 @@ from model import cores, files
 from model.attacks import THREAT_MODELS
 from model.comdefend import ComDefend
 from model.defences import DEFENCES, Defence, load_defence
-from model.device import device_name
-from model.evaluate.systems import ready
+from model.device import device_name, frozen
 from model.zoo import CODECS, FAITHFUL, default_codec
 
 START_LIMIT_SECONDS = 120
@@ -148,7 +147,7 @@ def defence_milliseconds(
     batches = torch.rand(count, 3, 32, 32, device=device).split(BATCH)
     found = {}
     for name in (*CODECS, *(name for name in DEFENCES if name != "none")):
-        defence = ready(load_defence(name).to(device))
+        defence = frozen(load_defence(name).to(device))
 
         def defend_all(defence: Defence = defence) -> None:
             for batch in batches:

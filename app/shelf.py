@@ -8,7 +8,7 @@ from model import ComDefend, load_classifier
 from model.attacks import ATTACKS, MAX_EPSILON, MIN_EPSILON, THREAT_MODELS
 from model.classifiers import Classifier
 from model.defences import Codec
-from model.device import channels_last, choose_device
+from model.device import choose_device
 from model.zoo import CLASSIFIERS, CODECS, classifier_for, codec_for, find_classifier
 
 
@@ -43,7 +43,7 @@ class Shelf:
                 name, self.device, lambda share: watch.report(share, f"Downloading {name}, once")
             )
             # Some attacks go backwards through everything: spare them the weights' gradients.
-            self._classifiers[name] = channels_last(model).requires_grad_(False)
+            self._classifiers[name] = model.freeze()
         return self._classifiers[name]
 
     def codec(self, name: str) -> ComDefend:
@@ -52,7 +52,7 @@ class Shelf:
             raise ScenarioError(f"unknown codec {name!r}; choose from {', '.join(CODECS)}")
         if name not in self._codecs:
             model = ComDefend.from_pretrained(CODECS[name].folder, map_location=self.device)
-            self._codecs[name] = channels_last(model).requires_grad_(False)
+            self._codecs[name] = model.freeze()
         return self._codecs[name]
 
     def adopt(self, other: "Shelf") -> None:

@@ -88,10 +88,10 @@ from torchvision.io import decode_image
 
 from model import ComDefend, DefendedClassifier, attacks, defences, load_classifier, ops
 
-torch.set_flush_denormal(True)  # with this and channels_last, all bits are the lab's on a like processor
+torch.set_flush_denormal(True)  # with this, and models frozen, all bits are the lab's on a like processor
 x = decode_image("original.png")[None] / 255  # (1,3,H,W)
-classifier = load_classifier({_quoted(scenario.classifier)}).to(memory_format=torch.channels_last)
-codec = ComDefend.from_pretrained({_quoted(scenario.codec)}).to(memory_format=torch.channels_last)
+classifier = load_classifier({_quoted(scenario.classifier)}).freeze()
+codec = ComDefend.from_pretrained({_quoted(scenario.codec)}).freeze()
 safe = DefendedClassifier(classifier, defences.Codec(codec{planes}))
 found = attacks.attack({_quoted(scenario.attack)}, {attacked}, x, {attacked}(x).argmax(1){told})
 code = safe.codec.code(found)[0]  # (planes,h,w)

@@ -1,6 +1,7 @@
 """Classifiers by name. Each takes RGB in [0,1], normalises inside, and returns logits."""
 
-from typing import cast
+from pathlib import Path
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from model.config import ClassifierConfig
 from model.files import load_tensors
 from model.imagenet import OnProgress
-from model.networks import ARCHITECTURES
+from model.networks import ARCHITECTURES, fold_batch_norms
 from model.pretrained import Pretrained
 from model.zoo import UnknownClassifierError, default_classifier, find_classifier
 
@@ -33,6 +34,7 @@ class Classifier(Pretrained, library_name="comdefend", license="mit"):
                 f"unknown architecture {config.arch!r}; choose from {sorted(ARCHITECTURES)}"
             )
         self.config = config
+        self._frozen = False
         self.net = ARCHITECTURES[config.arch](len(config.classes))
         # Not persistent: they are in config.json, and one place is enough.
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
@@ -42,6 +44,21 @@ class Classifier(Pretrained, library_name="comdefend", license="mit"):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the logits."""
         return self.config.classes
+
+    def freeze(self) -> Self:
+        """For answers, and gradients by the picture, alone, and as fast as they get; the classifier itself.
+
+        Its batch norms go into its convolutions, so that answers differ in their last digits and it can be
+        neither trained nor saved from now on; the rest as for any model of ours.
+        """
+        fold_batch_norms(self.eval().net, torch.zeros(1, 3, 64, 64, device=self.mean.device))
+        self._frozen = True
+        return super().freeze()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        if self._frozen:
+            raise TypeError("a frozen classifier cannot be saved: some of its weights are gone")
+        super()._save_pretrained(save_directory)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (B,classes), of RGB pictures, shape (B,3,H,W), range [0,1]."""
@@ -93,7 +110,7 @@ def load_classifier(
     device: str | torch.device = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Classifier:
-    """A trained classifier, ready for inference.
+    """A trained classifier, ready for inference; :meth:`Classifier.freeze` makes it faster.
 
     Args:
         name: a key of :data:`model.zoo.CLASSIFIERS`.

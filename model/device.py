@@ -92,6 +92,11 @@ def channels_last(model: M) -> M:
     return model
 
 
+def frozen(model: M) -> M:
+    """A model for answers, and gradients by the picture, alone: none by its weights; the same one."""
+    return channels_last(model.eval().requires_grad_(False))
+
+
 def many_graphs() -> None:
     """Let ``torch.compile`` keep more graphs of a piece of code than its default of 8.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model import imagenet
 
@@ -124,3 +125,37 @@ ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
     **{lite.arch: lite.network for lite in imagenet.LITES},
     "torchvision-resnet50": lambda classes: imagenet.resnet50(),
 }
+
+
+@torch.no_grad()
+def fold_batch_norms(net: nn.Module, x: Tensor) -> None:
+    """Take the batch norms of a network that is trained no more into the convolutions before them.
+
+    They are a third of the time of a step back through EfficientNet-Lite0. Which convolution is before which
+    batch norm is seen as it works. Only those of one block belong together: what a block gets may go around
+    it, too.
+
+    Args:
+        net: in evaluation mode.
+        x: something that it takes.
+    """
+    convolutions = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    norms = {name: module for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    made: dict[Tensor, str] = {}  # by identity, as tensors are hashed
+    pairs: list[tuple[str, str]] = []
+
+    def is_made(name: str) -> Callable[..., None]:
+        return lambda module, inputs, output: made.update({output: name})
+
+    def follows(name: str) -> Callable[..., None]:
+        return lambda module, inputs: pairs.append((made.get(inputs[0], ""), name))
+
+    hooks = [module.register_forward_hook(is_made(name)) for name, module in convolutions.items()]
+    hooks += [module.register_forward_pre_hook(follows(name)) for name, module in norms.items()]
+    net(x)
+    for hook in hooks:
+        hook.remove()
+    for before, name in pairs:
+        if before and before.rpartition(".")[0] == name.rpartition(".")[0]:
+            net.set_submodule(before, fuse_conv_bn_eval(convolutions[before], norms[name]))
+            net.set_submodule(name, getattr(norms[name], "act", nn.Identity()))  # timm's activates, too

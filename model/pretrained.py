@@ -20,6 +20,7 @@ from torch import nn
 
 from model import files
 from model.config import Config
+from model.device import frozen
 from model.files import (
     REPOSITORY,
     WeightsError,
@@ -171,6 +172,10 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         if wanted_hash != file_hash(path):
             raise WeightsError(f"{path} is damaged: its SHA-256 is not the one that {CONFIG_FILE} states")
         return model.eval()
+
+    def freeze(self) -> Self:
+        """For answers, and gradients by the picture, alone: none by the weights; the model itself."""
+        return frozen(self)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}

@@ -27,8 +27,9 @@ from model.comdefend import ComDefend
 from model.config import ClassifierConfig, CodecConfig
 from model.data import ImageSet
 from model.defences import BitDepth, Codec, GaussianNoise, Nothing
+from model.device import frozen
 from model.evaluate.record import AttackRecord, CleanRecord, NoiseRecord, PlanesRecord
-from model.evaluate.systems import System, ready
+from model.evaluate.systems import System
 from model.networks import ARCHITECTURES
 from model.recipes import AdversarialTask, AnswersTask, PhotoTask, RobustTask, SmallTask
 from model.zoo import CODECS
@@ -194,14 +195,14 @@ def systems() -> list[System]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "colours", colour_net)
         config = ClassifierConfig("colours", CLASSES, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-        classifier = ready(Classifier(config))
+        classifier = frozen(Classifier(config))
     defences = {
         "none": Nothing(),
         "comdefend-tiny": Codec(thermometer(), about="ComDefend, by hand"),
         "bits-5": BitDepth(5),
         "noise-8": GaussianNoise(8 / 255),
     }
-    return [System(name, ready(it), classifier, "colours", False) for name, it in defences.items()]
+    return [System(name, frozen(it), classifier, "colours", False) for name, it in defences.items()]
 
 
 def clean(system: str, right: str, **changes: Any) -> CleanRecord:

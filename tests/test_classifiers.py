@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from model import DefendedClassifier, load_classifier
+from model import ComDefend, DefendedClassifier, load_classifier
 from model.classifiers import Classifier
 from model.config import ClassifierConfig
 from model.networks import ARCHITECTURES
@@ -64,3 +64,43 @@ def test_unknown_names_are_refused():
         load_classifier("mnist")
     with pytest.raises(UnknownClassifierError, match="'vgg'"):
         Classifier(ClassifierConfig("vgg", ("a", "b"), 32, (0, 0, 0), (1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("arch", "norms", "left"), [("resnet9", 8, 3), ("preact-resnet20", 19, 10), ("efficientnet-lite1", 64, 0)]
+)
+def test_freezing_folds_batch_norms_where_that_changes_no_answer(arch, norms, left):
+    torch.manual_seed(0)
+    classifier = Classifier(ClassifierConfig(arch, tuple("abcdefghij"), 64, (0.5,) * 3, (0.25,) * 3)).train()
+    for _ in range(2):
+        classifier(torch.rand(8, 3, 64, 64))
+    classifier.eval()
+    x = torch.rand(2, 3, 64, 64)
+
+    def count() -> int:
+        return sum(isinstance(module, nn.BatchNorm2d) for module in classifier.modules())
+
+    before, had = classifier(x), count()
+    assert classifier.freeze() is classifier
+    assert torch.allclose(classifier(x), before, rtol=1e-4, atol=1e-4)
+    assert (had, count()) == (norms, left)
+
+
+def test_a_frozen_classifier_neither_trains_nor_wants_gradients_nor_is_saved(classifier, pictures, tmp_path):
+    wanted = classifier(pictures)
+    frozen = classifier.train().freeze()
+    assert not frozen.training
+    assert not any(p.requires_grad for p in frozen.parameters())
+    assert torch.allclose(frozen.freeze()(pictures), wanted, atol=1e-5)
+    with pytest.raises(TypeError, match="frozen"):
+        frozen.save_pretrained(tmp_path / "it")
+
+
+def test_a_frozen_codec_is_the_same_one_and_can_be_saved(codec, pictures, tmp_path):
+    wanted = codec(pictures)
+    frozen = codec.train().freeze()
+    assert frozen is codec
+    assert not frozen.training
+    assert not any(p.requires_grad for p in frozen.parameters())
+    frozen.save_pretrained(tmp_path / "it")
+    assert torch.allclose(ComDefend.from_pretrained(tmp_path / "it")(pictures), wanted, atol=1e-5)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from model.data import ImageSet
 from model.defences import Defence
+from model.device import frozen
 from model.evaluate.checks import Check, checks
 from model.evaluate.execute import Executor
 from model.evaluate.journal import Journal
@@ -13,7 +14,7 @@ from model.evaluate.plan import choose_scopes, plan
 from model.evaluate.presets import LARGE, MAIN, Preset
 from model.evaluate.record import AttackRecord, Record, Scopes
 from model.evaluate.run import run
-from model.evaluate.systems import System, ready
+from model.evaluate.systems import System
 from tests.conftest import clean, kept, noise, record
 
 QUICK = Preset("tiny", images=8, adaptive_images=4, few_images=4, epsilons=(2.0, MAIN, 16.0), steps=4)
@@ -183,7 +184,7 @@ def measured(systems: list[System], data: ImageSet, preset: Preset) -> tuple[lis
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", [Steps, Threshold])
 def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted):
-    masked = System("masked", ready(planted()), systems[0].classifier, "colours", False)
+    masked = System("masked", frozen(planted()), systems[0].classifier, "colours", False)
     records, scopes = measured([systems[0], masked], coloured, QUICK)
     found = {c.name: c for c in checks(records, "masked", scopes, QUICK.epsilons)}
     assert found[GRADIENT].passed is False

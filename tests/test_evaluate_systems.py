@@ -7,13 +7,7 @@ from model import pretrained
 from model.classifiers import Classifier, DefendedClassifier
 from model.defences import DEFENCES, UnknownDefenceError
 from model.entries import ClassifierEntry, Origin
-from model.evaluate.systems import (
-    PAIRS,
-    default_names,
-    load_systems,
-    ready,
-    transfer_source,
-)
+from model.evaluate.systems import PAIRS, default_names, load_systems, transfer_source
 from model.files import file_hash
 from model.zoo import CLASSIFIERS, UnknownClassifierError
 
@@ -127,11 +121,3 @@ def test_pictures_are_transferred_from_another_classifier_of_the_same_classes(
     stranger.save_pretrained(weights / "stranger")
     monkeypatch.setitem(CLASSIFIERS, "stranger", ClassifierEntry("stranger", "tiny"))
     assert transfer_source("stranger") is None
-
-
-def test_a_module_that_is_ready_neither_trains_nor_wants_gradients(classifier, pictures):
-    wanted = classifier(pictures)
-    assert ready(classifier.train()) is classifier
-    assert not classifier.training
-    assert not any(p.requires_grad for p in classifier.parameters())
-    assert torch.allclose(classifier(pictures), wanted, atol=1e-6)

@@ -9,14 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
 
 from model import ComDefend, device, files, recipes
 from model.classifiers import Classifier
-from model.config import ClassifierConfig
 from model.data import DataError, load_photographs, random_crops, to_float
 from model.recipes import PhotoTask, SettingError
-from model.recipes.guides import Guide, fold_batch_norms
+from model.recipes.guides import Guide
 from tests.conftest import TINY_LIGHT, script
 
 
@@ -357,24 +355,3 @@ def test_a_convolution_is_timed_without_touching_random_numbers():
     state = torch.random.get_rng_state()
     assert 0 < device.convolution_seconds(torch.float32, 1) < 60
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-@pytest.mark.parametrize(
-    ("arch", "norms", "left"), [("resnet9", 8, 3), ("preact-resnet20", 19, 10), ("efficientnet-lite1", 64, 0)]
-)
-def test_batch_norms_are_folded_where_that_changes_no_answer(arch, norms, left):
-    torch.manual_seed(0)
-    classifier = Classifier(ClassifierConfig(arch, tuple("abcdefghij"), 64, (0.5,) * 3, (0.25,) * 3)).train()
-    for _ in range(2):
-        classifier(torch.rand(8, 3, 64, 64))
-    classifier.eval()
-    x = torch.rand(2, 3, 64, 64)
-
-    def count() -> int:
-        return sum(isinstance(module, nn.BatchNorm2d) for module in classifier.modules())
-
-    with torch.no_grad():
-        before, had = classifier(x), count()
-        fold_batch_norms(classifier)
-        assert torch.allclose(classifier(x), before, rtol=1e-4, atol=1e-4)
-    assert (had, count()) == (norms, left)

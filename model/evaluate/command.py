@@ -28,13 +28,7 @@ from model.evaluate.presets import BIM, MAIN, PRESETS, SEED, Preset
 from model.evaluate.publish import Places, draw, publish, write
 from model.evaluate.report import figures
 from model.evaluate.run import run
-from model.evaluate.systems import (
-    System,
-    classifier_hash,
-    load_systems,
-    ready,
-    transfer_source,
-)
+from model.evaluate.systems import System, classifier_hash, load_systems, transfer_source
 from model.evaluate.wanted import Wanted, reports_wanted
 from model.files import StorageError, WeightsError
 from model.train import EXIT_ERROR, EXIT_OK, positive
@@ -146,7 +140,7 @@ def _measure(
     some = to_float(data.every(100).images)
     systems = load_systems(wanted.defences, classifier, args.authors, some, device)
     source = transfer_source(classifier)
-    other = None if source is None else (source, ready(load_classifier(source, device)))
+    other = None if source is None else (source, load_classifier(source, device).freeze())
     seed = args.seed or 0
     scopes = choose_scopes(len(data), preset)
     weights = {name: digest for system in systems for name, digest in system.weights.items()}

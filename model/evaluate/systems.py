@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model import pretrained, zoo
 from model.classifiers import Classifier, DefendedClassifier, load_classifier
 from model.defences import AUTHORS, DEFENCES, Codec, Defence, DefenceName, Nothing, load_defence
-from model.device import channels_last
+from model.device import frozen
 from model.entries import ClassifierEntry, Pictures, kind_of
 from model.evaluate.record import Scope, Scopes, ThreatModel
 from model.files import file_hash, tensors_hash
@@ -177,18 +177,10 @@ def load_systems(
         parsed = SystemName.parse(name)
         before = parsed.classifier or classifier
         if before not in classifiers:
-            classifiers[before] = ready(load_classifier(before, device))
-        defence = ready(load_defence(parsed.defence, authors, pictures.cpu()).to(device))
+            classifiers[before] = load_classifier(before, device).freeze()
+        defence = frozen(load_defence(parsed.defence, authors, pictures.cpu()).to(device))
         systems.append(System(name, defence, classifiers[before], before, before != classifier))
     return systems
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def ready(module: M) -> M:
-    """In evaluation mode; an attack needs the picture's gradient only, not the weights'."""
-    return channels_last(module.eval().requires_grad_(False))
 
 
 def transfer_source(classifier: str) -> str | None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from model.classifiers import Classifier, load_classifier
 from model.comdefend import ComDefend
 from model.data import ImageSet, central_crop, random_crops, to_float
-from model.device import channels_last, on_gpu
+from model.device import on_gpu
 from model.metrics import Means
 from model.recipes.light import PhotoTask
 from model.recipes.purifying import disturbed, kept_planes
@@ -59,9 +59,8 @@ class AnswersTask(Task[AnswersSettings]):
     def __init__(self, data: ImageSet, settings: AnswersSettings | None = None) -> None:
         self.settings = settings or self.chosen()
         self.teacher, self.model = (load_classifier(self.settings.start) for _ in range(2))
-        codec = ComDefend.from_pretrained(self.settings.codec)
-        self.codec = channels_last(codec.requires_grad_(False))
-        channels_last(self.teacher.requires_grad_(False))
+        self.codec = ComDefend.from_pretrained(self.settings.codec).freeze()
+        self.teacher.freeze()
 
     @classmethod
     def load(cls, root: Path | None) -> tuple[ImageSet, ImageSet]:

@@ -12,7 +12,7 @@ from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
 from model.data import ImageSet, cutmix, random_crops, to_float
-from model.device import channels_last, on_gpu
+from model.device import on_gpu
 from model.metrics import wilson_interval
 from model.recipes.settings import SHARE, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task, stage_at
@@ -241,8 +241,7 @@ class ReconstructionsTask(ClassifierTask):
             trained = Classifier.from_pretrained(folder)
             if trained.classes == data.classes:
                 self.model = trained
-        codec = ComDefend.from_pretrained(self.settings.codec).requires_grad_(False)
-        self.codec = channels_last(codec)
+        self.codec = ComDefend.from_pretrained(self.settings.codec).freeze()
 
     def classifier_input(self, x: Tensor) -> Tensor:
         with torch.no_grad():

@@ -1,14 +1,11 @@
 """Frozen classifiers whose opinion of a reconstruction guides a codec's training."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model.classifiers import Classifier, load_classifier
-from model.device import channels_last
 from model.zoo import CLASSIFIERS
 
 
@@ -35,8 +32,7 @@ class Guide(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         known = load_classifier(name) if name in CLASSIFIERS else Classifier.from_pretrained(name)
-        fold_batch_norms(known.requires_grad_(False).eval())
-        self.classifier = channels_last(known)
+        self.classifier = known.freeze()
         self._maps: list[Tensor] | None = None
         """Those of the call that goes on; the classifier may also be called alone."""
         for module in self.classifier.net.modules():
@@ -71,33 +67,3 @@ class Guide(nn.Module):
             for found, clean in zip(maps, wanted_maps, strict=True)
         ]
         return Guidance(divergence, torch.stack(features).mean(0))
-
-
-@torch.no_grad()
-def fold_batch_norms(classifier: Classifier) -> None:
-    """Take the batch norms of a frozen classifier into the convolutions before them.
-
-    They are a third of the time of a step back through it. Which convolution is before which batch norm is
-    seen as it works. Only those of one block belong together: what a block gets may go around it, too.
-    """
-    net = classifier.net
-    convolutions = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
-    norms = {name: module for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    made: dict[Tensor, str] = {}  # by identity, as tensors are hashed
-    pairs: list[tuple[str, str]] = []
-
-    def is_made(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: made.update({output: name})
-
-    def follows(name: str) -> Callable[..., None]:
-        return lambda module, inputs: pairs.append((made.get(inputs[0], ""), name))
-
-    hooks = [module.register_forward_hook(is_made(name)) for name, module in convolutions.items()]
-    hooks += [module.register_forward_pre_hook(follows(name)) for name, module in norms.items()]
-    classifier(torch.zeros(1, 3, 64, 64))
-    for hook in hooks:
-        hook.remove()
-    for before, name in pairs:
-        if before and before.rpartition(".")[0] == name.rpartition(".")[0]:
-            net.set_submodule(before, fuse_conv_bn_eval(convolutions[before], norms[name]))
-            net.set_submodule(name, getattr(norms[name], "act", nn.Identity()))  # timm's activates, too

@@ -11,7 +11,7 @@ from model.classifiers import load_classifier
 from model.config import DenoiserConfig
 from model.data import ImageSet, random_crops, to_float
 from model.denoiser import Denoiser
-from model.device import channels_last, on_gpu
+from model.device import on_gpu
 from model.metrics import Means
 from model.recipes.settings import SHARE, Range, Settings, setting
 from model.recipes.task import Stage, Step, Task
@@ -60,8 +60,7 @@ class HgdTask(Task[HgdSettings]):
     def __init__(self, data: ImageSet, settings: HgdSettings | None = None) -> None:
         self.settings = settings or self.chosen()
         self.model = Denoiser(self.network)
-        known = load_classifier(self.settings.against).requires_grad_(False)
-        self.classifier = channels_last(known)
+        self.classifier = load_classifier(self.settings.against).freeze()
 
     def floor(self) -> float:
         return 1.5 / len(self.classifier.classes)
