@@ -5,10 +5,11 @@ import torch
 
 from model import pretrained
 from model.classifiers import Classifier, DefendedClassifier
+from model.config import ClassifierConfig
 from model.defences import DEFENCES, UnknownDefenceError
 from model.entries import ClassifierEntry, Origin
 from model.evaluate.systems import PAIRS, default_names, load_systems, transfer_source
-from model.files import file_hash
+from model.files import file_hash, tensors_hash
 from model.zoo import CLASSIFIERS, UnknownClassifierError
 
 CPU = torch.device("cpu")
@@ -63,15 +64,19 @@ def test_the_hashes_are_those_of_the_files(weights, pictures):
     assert codec.weights == own | {"comdefend-cifar10": file_hash(file)}
 
 
-def test_weights_from_elsewhere_are_told_apart_too(weights, monkeypatch, classifier, pictures):
+def test_weights_from_elsewhere_are_told_apart_too(weights, monkeypatch, pictures):
+    config = ClassifierConfig("resnet9", ("a", "b"), 32, (0.5,) * 3, (0.25,) * 3)  # it has batch norms
     found = []
-    for value in (0.0, 1.0):
-        tensors = {name: torch.full_like(t, value) for name, t in classifier.net.state_dict().items()}
-        origin = Origin(lambda: classifier.config, lambda _, tensors=tensors: tensors)
-        theirs = ClassifierEntry("theirs", "tiny", origin=origin)
-        monkeypatch.setitem(CLASSIFIERS, "theirs", theirs)
-        found += load_systems(["none"], "theirs", None, pictures, CPU)
-    assert found[0].weights != found[1].weights
+    for seed in range(2):
+        torch.manual_seed(seed)
+        whole = Classifier(config)
+        tensors = whole.net.state_dict()
+        origin = Origin(lambda: config, lambda _, tensors=tensors: tensors)
+        monkeypatch.setitem(CLASSIFIERS, "theirs", ClassifierEntry("theirs", "tiny", origin=origin))
+        (system,) = load_systems(["none"], "theirs", None, pictures, CPU)
+        assert system.weights == {"theirs": tensors_hash(whole)}  # as they came, not as they are when frozen
+        found.append(system.weights)
+    assert found[0] != found[1]
 
 
 def test_unknown_names_are_errors(weights, pictures):

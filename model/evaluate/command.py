@@ -150,7 +150,7 @@ def _measure(
         "weights": weights,
         "data": data.fingerprint(),
         "preset": repr(preset),
-        "source": None if other is None else classifier_hash(*other),
+        "source": None if source is None else classifier_hash(source),
         "seed": seed,
         "device": device.type,
         "torch": torch.__version__,

@@ -113,16 +113,16 @@ class System:
     @property
     def weights(self) -> dict[str, str]:
         """SHA-256 of its weights, by name: of the file, or of the tensors where there is none."""
-        found = {self.classifier_name: classifier_hash(self.classifier_name, self.classifier)}
+        found = {self.classifier_name: classifier_hash(self.classifier_name)}
         if self.defence.digest is not None:
             found[SystemName.parse(self.name).defence.base] = self.defence.digest
         return found
 
 
-def classifier_hash(name: str, classifier: Classifier) -> str:
-    """SHA-256 of a classifier's file under ``weights/``, else of its tensors."""
+def classifier_hash(name: str) -> str:
+    """SHA-256 of a classifier's file under ``weights/``, else of its tensors, before it is frozen."""
     file = pretrained.built_in_folder(name) / TENSORS_FILE
-    return file_hash(file) if file.is_file() else tensors_hash(classifier)
+    return file_hash(file) if file.is_file() else tensors_hash(load_classifier(name))
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
