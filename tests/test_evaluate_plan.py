@@ -4,7 +4,7 @@ import pytest
 
 from model.defences import Codec
 from model.evaluate.jobs import CleanJob, DirectJob, GreyBoxJob, NoiseJob, PlanesJob, TransferJob
-from model.evaluate.plan import choose_scopes, plan, planes_tried
+from model.evaluate.plan import choose_scopes, plan, planes_tried, price
 from model.evaluate.presets import MAIN, MI_FGSM
 from tests.evaluations import DEFENCES, QUICK, WHOLE, Evaluation
 
@@ -99,3 +99,15 @@ def test_what_costs_more_is_said_to(systems):
     assert jobs["grey-box colours: BIM, 10, 8"].cost > jobs["grey-box colours: FGSM, 1, 8"].cost
     alone, cascade = (jobs[f"{manner} none: PGD, 2, margin, 8"].cost for manner in ("few", "cascade"))
     assert cascade < alone
+    deepfool, c_w = (jobs[f"grey-box colours: {name}, 50, 2, 8, 16"].cost for name in ("DeepFool", "C&W"))
+    assert deepfool < 2 * c_w  # its fifty steps are ten ways back each, but few pictures need more than five
+
+
+def test_a_codec_costs_more_beside_a_classifier_of_photographs(systems, monkeypatch):
+    """Which does less for each pixel than one of small pictures."""
+    none, codec = systems[:2]
+    before = price(codec) - price(none)
+    monkeypatch.setattr("model.entries.SMALL", 8)
+    assert codec.pictures == "photographs"
+    assert price(none) == 1
+    assert price(codec) - 1 > 3 * before > 0

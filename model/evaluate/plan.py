@@ -1,6 +1,6 @@
 """All that is to be done, as jobs, before any of it is begun."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -8,15 +8,19 @@ from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import evenly_spaced
 from model.defences import Codec
+from model.entries import Pictures
 from model.evaluate.jobs import CleanJob, DirectJob, GreyBoxJob, Job, NoiseJob, PlanesJob, TransferJob
 from model.evaluate.presets import MAIN, MI_FGSM, AttackConfig, Preset
 from model.evaluate.record import Scope, Scopes
 from model.evaluate.systems import System
 
-CODEC_COST = 17
-"""What a pass through the paper's codec costs, in passes through a classifier, for the time left."""
+# For the time left:
+CODEC_COST: dict[Pictures, int] = {"small": 17, "garments": 17, "photographs": 90}
+"""What a pass through the paper's codec costs, in passes through a classifier of such pictures."""
 FALLING = 0.3
-"""Share of an attack's steps that are run, since pictures drop out as they fall: for the time left, too."""
+"""Share of an attack's steps that are run, since pictures drop out as they fall."""
+DEEPFOOL_STEPS = 0.1
+"""Share of DeepFool's steps that are run, even of pictures that have to be brought past the boundary."""
 PLANES_IMAGES = 300
 """At most so many pictures are shown with some planes only."""
 PLANES_TRIED = 12
@@ -77,19 +81,22 @@ class _Planner:
         found += self._unbounded()
         if with_main:
             found += [
-                self._planes(system.name, system.defence.codec)
+                self._planes(system, system.defence.codec)
                 for system in self.systems
                 if isinstance(system.defence, Codec) and system.planes_can_be_dropped
             ]
         # AutoAttack takes longest and sees least: it comes last of all.
         return found + [job for job in cascades if _is_autoattack(job)]
 
+    def _cost_to_show(self, systems: Iterable[System], scope: Scope) -> float:
+        return sum(self.counts[system.scope(scope)] * price(system) for system in systems)
+
     def _clean(self, system: System) -> CleanJob:
-        cost = self.counts["all"] * price(system)
+        cost = self._cost_to_show([system], "all")
         return CleanJob(system=system.name, scope=system.scope("all"), cost=cost)
 
     def _noise(self, epsilon: float) -> NoiseJob:
-        cost = self.counts["all"] * sum(map(price, self.systems))
+        cost = self._cost_to_show(self.systems, "all")
         return NoiseJob(systems=_names(self.systems), epsilon=epsilon, cost=cost)
 
     def _grey_box(self, epsilon: float) -> Iterator[GreyBoxJob]:
@@ -117,7 +124,7 @@ class _Planner:
             attack=attack,
             epsilons=epsilons,
             scope=scope,
-            cost=self.counts[scope] * (attack.passes() + sum(map(price, systems))),
+            cost=self.counts[scope] * _passes(attack) + self._cost_to_show(systems, scope),
         )
 
     def _transfer(self, source: str) -> TransferJob:
@@ -127,7 +134,7 @@ class _Planner:
             systems=_names(systems),
             attack=MI_FGSM,
             epsilon=MAIN,
-            cost=self.counts["all"] * (MI_FGSM.passes() + sum(map(price, systems))),
+            cost=self.counts["all"] * MI_FGSM.passes() + self._cost_to_show(systems, "all"),
         )
 
     def _each_attack(self) -> Iterator[DirectJob]:
@@ -161,7 +168,7 @@ class _Planner:
         self, system: System, attack: AttackConfig, epsilon: float, scope: Scope, cascade: bool = False
     ) -> DirectJob:
         scope = system.scope(scope)
-        cost = self.counts[scope] * attack.passes() * price(system) * FALLING
+        cost = self.counts[scope] * _passes(attack) * price(system) * FALLING
         if cascade:
             cost *= FALLING
         return DirectJob(
@@ -173,16 +180,18 @@ class _Planner:
             cost=cost,
         )
 
-    def _planes(self, system: str, codec: ComDefend) -> PlanesJob:
+    def _planes(self, system: System, codec: ComDefend) -> PlanesJob:
         images = min(self.counts["all"], PLANES_IMAGES)
+        planes = planes_tried(codec.planes)
         attacks = self.preset.grey(MAIN)[:2]
+        shown = (1 + len(attacks)) * len(planes)
         return PlanesJob(
-            system=system,
-            planes=planes_tried(codec.planes),
+            system=system.name,
+            planes=planes,
             attacks=tuple(attacks),
             epsilon=MAIN,
             images=images,
-            cost=images * CODEC_COST * 20,
+            cost=images * (sum(map(_passes, attacks)) + shown * price(system)),
         )
 
 
@@ -190,8 +199,13 @@ def price(system: System) -> float:
     """What a pass of one picture through a system costs, in passes through the classifier alone."""
     defence = system.defence
     if isinstance(defence, Codec):
-        return 1 + CODEC_COST * defence.codec.config.multiply_adds / CodecConfig().multiply_adds
-    return 1 + CODEC_COST if defence.learned else 1
+        share = defence.codec.config.multiply_adds / CodecConfig().multiply_adds
+        return 1 + CODEC_COST[system.pictures] * share
+    return 1 + CODEC_COST[system.pictures] if defence.learned else 1
+
+
+def _passes(attack: AttackConfig) -> float:
+    return attack.passes() * (DEEPFOOL_STEPS if attack.name == "DeepFool" else 1)
 
 
 def planes_tried(planes: int) -> tuple[int, ...]:

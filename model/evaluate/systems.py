@@ -70,18 +70,18 @@ class System:
     def is_slow(self) -> bool:
         """Whether it takes a second for each picture: a codec of the paper's shape before large ones."""
         heavy = isinstance(self.defence, Codec) and self.defence.codec.config.downscale == 1
-        return heavy and self._takes_large_pictures
+        return heavy and self.pictures == "photographs"
 
     @property
     def is_slow_to_attack(self) -> bool:
         """Whether a step of an attack on it takes seconds a picture: it is slow, or its gradients are means
         of many draws, of large pictures."""
-        return self.is_slow or (self.defence.noisy and self._takes_large_pictures)
+        return self.is_slow or (self.defence.noisy and self.pictures == "photographs")
 
     @property
-    def _takes_large_pictures(self) -> bool:
+    def pictures(self) -> Pictures:
         size = self.classifier.config.image_size
-        return kind_of(size, size) == "photographs"
+        return kind_of(size, size)
 
     def threat_model(self, wanted: ThreatModel) -> ThreatModel:
         """What an attacker is called who knows the classifier, and the defence, too, or not: where there is
