@@ -131,9 +131,9 @@ ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
 def fold_batch_norms(net: nn.Module, x: Tensor) -> None:
     """Take the batch norms of a network that is trained no more into the convolutions before them.
 
-    They are a third of the time of a step back through EfficientNet-Lite0. Which convolution is before which
-    batch norm is seen as it works. Only those of one block belong together: what a block gets may go around
-    it, too.
+    They are about a quarter of the time of a gradient through EfficientNet-Lite0 on a CPU. Which convolution
+    is before which batch norm is seen as it works. Only those of one block belong together: what a block gets
+    may go around it, too.
 
     Args:
         net: in evaluation mode.
