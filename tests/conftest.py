@@ -202,7 +202,7 @@ def systems() -> list[System]:
         "bits-5": BitDepth(5),
         "noise-8": GaussianNoise(8 / 255),
     }
-    return [System(name, frozen(it), classifier, "colours", False) for name, it in defences.items()]
+    return [System(name, frozen(it), classifier, "colours", False, "") for name, it in defences.items()]
 
 
 def clean(system: str, right: str, **changes: Any) -> CleanRecord:

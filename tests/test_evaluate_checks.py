@@ -184,7 +184,7 @@ def measured(systems: list[System], data: ImageSet, preset: Preset) -> tuple[lis
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", [Steps, Threshold])
 def test_a_defence_that_masks_its_gradient_is_caught(systems, coloured, planted):
-    masked = System("masked", frozen(planted()), systems[0].classifier, "colours", False)
+    masked = System("masked", frozen(planted()), systems[0].classifier, "colours", False, "")
     records, scopes = measured([systems[0], masked], coloured, QUICK)
     found = {c.name: c for c in checks(records, "masked", scopes, QUICK.epsilons)}
     assert found[GRADIENT].passed is False

@@ -448,7 +448,7 @@ def test_without_adaptive_pictures_no_one_adapts(evaluation):
 def test_a_classifier_of_its_own_is_attacked_for_itself(systems, coloured, monkeypatch):
     runs = spy_on_pgd(monkeypatch)
     other = Tilted(systems[0].classifier).eval()
-    mixed = [*systems[:2], System("comdefend-tiny@other", systems[1].defence, other, "other", True)]
+    mixed = [*systems[:2], System("comdefend-tiny@other", systems[1].defence, other, "other", True, "")]
     found = Evaluation(mixed, coloured, replace(QUICK, epsilons=(MAIN,), attacks=("BIM",)))
     found.run()
     grey = [entry[0] for entry in runs if entry[1] == 8]

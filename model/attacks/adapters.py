@@ -28,13 +28,16 @@ class Adapter:
     """How many forward passes a number of steps makes, about, for the progress bar."""
     backward: bool = True
     """Whether each of these comes with a way back, which costs two."""
+    share_taken: float = 1.0
+    """Share of its steps that it takes, about, where it ends with each picture that falls."""
     carlini_wagner: bool = False
     best_classes: int | None = None
     """It goes backwards once for each class: only so many of the most probable ones are shown to it."""
 
     def passes(self, steps: int) -> int:
         """About how many passes through the attacked system it takes, backward ones counted as two."""
-        return (3 if self.backward else 1) * self.forwards(steps) * (self.best_classes or 1)
+        passes = (3 if self.backward else 1) * self.forwards(steps) * (self.best_classes or 1)
+        return round(self.share_taken * passes)
 
     def run(
         self,
@@ -184,6 +187,7 @@ def _apgd(loss: str) -> Adapter:
 
 DEEPFOOL = Adapter(
     lambda model, epsilon, steps, seed: _torchattacks().DeepFool(model, steps=steps, overshoot=0.02),
+    share_taken=0.1,  # few pictures need more than five of fifty
     best_classes=10,
 )
 CARLINI_WAGNER = Adapter(

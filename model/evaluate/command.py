@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, MAX_EPSILON, MIN_EPSILON, AttackError
-from model.classifiers import load_classifier
 from model.config import comma_separated
 from model.data import DataError, ImageSet, evenly_spaced, to_float
 from model.defences import UnknownDefenceError
@@ -28,7 +27,7 @@ from model.evaluate.presets import BIM, MAIN, PRESETS, SEED, Preset
 from model.evaluate.publish import Places, draw, publish, write
 from model.evaluate.report import figures
 from model.evaluate.run import run
-from model.evaluate.systems import System, classifier_hash, load_systems, transfer_source
+from model.evaluate.systems import System, load_frozen, load_systems, transfer_source
 from model.evaluate.wanted import Wanted, reports_wanted
 from model.files import StorageError, WeightsError
 from model.train import EXIT_ERROR, EXIT_OK, positive
@@ -140,7 +139,10 @@ def _measure(
     some = to_float(data.every(100).images)
     systems = load_systems(wanted.defences, classifier, args.authors, some, device)
     source = transfer_source(classifier)
-    other = None if source is None else (source, load_classifier(source, device).freeze())
+    other = source_digest = None
+    if source is not None:
+        known, source_digest = load_frozen(source, device)
+        other = source, known
     seed = args.seed or 0
     scopes = choose_scopes(len(data), preset)
     weights = {name: digest for system in systems for name, digest in system.weights.items()}
@@ -150,7 +152,7 @@ def _measure(
         "weights": weights,
         "data": data.fingerprint(),
         "preset": repr(preset),
-        "source": None if source is None else classifier_hash(source),
+        "source": source_digest,
         "seed": seed,
         "device": device.type,
         "torch": torch.__version__,

@@ -19,8 +19,6 @@ CODEC_COST: dict[Pictures, int] = {"small": 17, "garments": 17, "photographs": 9
 """What a pass through the paper's codec costs, in passes through a classifier of such pictures."""
 FALLING = 0.3
 """Share of an attack's steps that are run, since pictures drop out as they fall."""
-DEEPFOOL_STEPS = 0.1
-"""Share of DeepFool's steps that are run, even of pictures that have to be brought past the boundary."""
 PLANES_IMAGES = 300
 """At most so many pictures are shown with some planes only."""
 PLANES_TRIED = 12
@@ -124,7 +122,7 @@ class _Planner:
             attack=attack,
             epsilons=epsilons,
             scope=scope,
-            cost=self.counts[scope] * _passes(attack) + self._cost_to_show(systems, scope),
+            cost=self.counts[scope] * attack.passes() + self._cost_to_show(systems, scope),
         )
 
     def _transfer(self, source: str) -> TransferJob:
@@ -168,7 +166,7 @@ class _Planner:
         self, system: System, attack: AttackConfig, epsilon: float, scope: Scope, cascade: bool = False
     ) -> DirectJob:
         scope = system.scope(scope)
-        cost = self.counts[scope] * _passes(attack) * price(system) * FALLING
+        cost = self.counts[scope] * attack.passes() * price(system) * FALLING
         if cascade:
             cost *= FALLING
         return DirectJob(
@@ -191,7 +189,7 @@ class _Planner:
             attacks=tuple(attacks),
             epsilon=MAIN,
             images=images,
-            cost=images * (sum(map(_passes, attacks)) + shown * price(system)),
+            cost=images * (sum(attack.passes() for attack in attacks) + shown * price(system)),
         )
 
 
@@ -202,10 +200,6 @@ def price(system: System) -> float:
         share = defence.codec.config.multiply_adds / CodecConfig().multiply_adds
         return 1 + CODEC_COST[system.pictures] * share
     return 1 + CODEC_COST[system.pictures] if defence.learned else 1
-
-
-def _passes(attack: AttackConfig) -> float:
-    return attack.passes() * (DEEPFOOL_STEPS if attack.name == "DeepFool" else 1)
 
 
 def planes_tried(planes: int) -> tuple[int, ...]:

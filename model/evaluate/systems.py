@@ -56,6 +56,8 @@ class System:
     classifier_name: str
     own_classifier: bool
     """Whether the classifier is not the one that the others have."""
+    classifier_digest: str
+    """Of :func:`load_frozen`."""
 
     @property
     def module(self) -> DefendedClassifier:
@@ -80,6 +82,7 @@ class System:
 
     @property
     def pictures(self) -> Pictures:
+        """Of which kind its pictures are, by their size."""
         size = self.classifier.config.image_size
         return kind_of(size, size)
 
@@ -113,16 +116,10 @@ class System:
     @property
     def weights(self) -> dict[str, str]:
         """SHA-256 of its weights, by name: of the file, or of the tensors where there is none."""
-        found = {self.classifier_name: classifier_hash(self.classifier_name)}
+        found = {self.classifier_name: self.classifier_digest}
         if self.defence.digest is not None:
             found[SystemName.parse(self.name).defence.base] = self.defence.digest
         return found
-
-
-def classifier_hash(name: str) -> str:
-    """SHA-256 of a classifier's file under ``weights/``, else of its tensors, before it is frozen."""
-    file = pretrained.built_in_folder(name) / TENSORS_FILE
-    return file_hash(file) if file.is_file() else tensors_hash(load_classifier(name))
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
@@ -160,6 +157,15 @@ def _lines_of(entry: ClassifierEntry, codec: str) -> list[str]:
     return [f"{defence}@{entry.name}" for defence in ("none", codec)]
 
 
+def load_frozen(name: str, device: torch.device) -> tuple[Classifier, str]:
+    """A classifier, frozen, and the SHA-256 of its file under ``weights/``, else of its tensors as they
+    came."""
+    classifier = load_classifier(name, device)
+    file = pretrained.built_in_folder(name) / TENSORS_FILE
+    digest = file_hash(file) if file.is_file() else tensors_hash(classifier)
+    return classifier.freeze(), digest
+
+
 def load_systems(
     names: list[str], classifier: str, authors: Path | None, pictures: Tensor, device: torch.device
 ) -> list[System]:
@@ -171,15 +177,16 @@ def load_systems(
         authors: file with the authors' weights, see :func:`model.defences.load_defence`.
         pictures: shape (B,3,H,W) in [0,1], some of those that will be used.
     """
-    classifiers: dict[str, Classifier] = {}
+    classifiers: dict[str, tuple[Classifier, str]] = {}
     systems = []
     for name in dict.fromkeys(names):
         parsed = SystemName.parse(name)
         before = parsed.classifier or classifier
         if before not in classifiers:
-            classifiers[before] = load_classifier(before, device).freeze()
+            classifiers[before] = load_frozen(before, device)
         defence = frozen(load_defence(parsed.defence, authors, pictures.cpu()).to(device))
-        systems.append(System(name, defence, classifiers[before], before, before != classifier))
+        own, digest = classifiers[before]
+        systems.append(System(name, defence, own, before, before != classifier, digest))
     return systems
 
 
