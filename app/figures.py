@@ -8,6 +8,7 @@ from torch import Tensor
 
 from app.images import to_picture
 from model.data import Box
+from model.ops import turned_bits
 
 COLUMNS = 4
 """So many planes stand in a row."""
@@ -54,14 +55,16 @@ def code_mosaic(code: Tensor, before: Tensor | None = None) -> Image.Image:
 
     Args:
         code: shape (1,K,h,w), 0 and 1.
-        before: same shape; the bits that differ from it are shown in colour.
+        before: the same of another picture, of which more or fewer planes may have been kept; the bits that
+            differ from it are shown in colour.
     """
     (planes,) = code.float()
     coloured = planes.expand(3, *planes.shape).clone()  # (3,K,H,W)
     if before is not None:
-        flipped = code[0] != before[0]
-        for bits, colour in ((flipped & (code[0] == 1), RAISED), (flipped & (code[0] == 0), LOWERED)):
-            coloured[:, bits] = torch.tensor(colour)[:, None]
+        (flipped,) = turned_bits(before, code)
+        both = coloured[:, : len(flipped)]
+        for bits, colour in ((flipped & (both[0] == 1), RAISED), (flipped & (both[0] == 0), LOWERED)):
+            both[:, bits] = torch.tensor(colour)[:, None]
     scale = max(1, LEAST_PLANE // planes.shape[-1]) if len(planes) <= MANY else 1
     return to_picture(_tile(coloured.repeat_interleave(scale, 2).repeat_interleave(scale, 3)))
 

@@ -80,8 +80,10 @@ class Lab(Shelf):
         height, width = x.shape[-2:]
         defence = self.defence(resolved_codec(codec, classifier_for(width, height)), planes)
         with self.step(defence, watch, x):
-            code = defence.codec.compress(x.to(self.device), defence.planes)
-            return code[:, : defence.planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
+            x = x.to(self.device)
+            planes = defence.kept(x)
+            code = defence.codec.compress(x, planes)
+            return code[:, :planes].cpu(), defence.codec.reconstruct(code, (height, width)).cpu()
 
     def logits(self, x: Tensor, codec: str, watch: Watch | None = None) -> Tensor:
         """What ComCNN says of pictures, (B,3,H,W) in [0,1], before the threshold: (B,K,h,w)."""
@@ -239,9 +241,10 @@ class Lab(Shelf):
         One picture at a time: in a batch the last digits differ, and with them, now and then, a bit of the
         code. So anyone who repeats this on the downloaded PNG gets the same.
         """
-        codec, planes = setup.defence.codec, setup.defence.planes
+        codec = setup.defence.codec
         with torch.no_grad():
             with self._timed("compress", timings):
+                planes = setup.defence.kept(x)
                 code = codec.compress(x, planes)
             with self._timed("reconstruct", timings):
                 rebuilt = codec.reconstruct(code, (x.shape[-2], x.shape[-1]))

@@ -6,7 +6,7 @@ from app.images import encode, to_picture
 from app.scenario import VIEWS, Outcome, Prediction, Reading, Scenario, Step, View
 from model.classifiers import Classifier
 from model.metrics import psnr, ssim
-from model.ops import pack_code
+from model.ops import pack_code, turned_bits
 
 
 def measure(
@@ -53,8 +53,10 @@ def measure(
             "psnr_adversarial_db": _finite(psnr(adversarial, original).item()),
             "psnr_reconstruction_db": _finite(psnr(defended, original).item()),
             "ssim_reconstruction": round(ssim(defended, original).item(), 4),
-            "code_bits_per_pixel": code.numel() / original[0, 0].numel(),
-            "code_bits_flipped": round((code != attacked_code).float().mean().item(), 5),
+            "code_planes_original": code.shape[1],
+            "code_planes_adversarial": attacked_code.shape[1],
+            "code_bits_per_pixel": attacked_code.numel() / original[0, 0].numel(),
+            "code_bits_flipped": round(turned_bits(code, attacked_code).float().mean().item(), 5),
         },
         sizes_bytes={
             "packed_code": len(packed(attacked_code, original)),

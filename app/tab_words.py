@@ -5,7 +5,7 @@ from typing import Any
 
 from app.reports import Line, Remains
 from app.words import attack_sentence
-from model.config import CodecConfig
+from model.config import CodecConfig, in_words
 from model.evaluate.presets import SEED
 
 
@@ -20,7 +20,11 @@ def example(result: dict[str, Any], factor: int) -> str:
 def code_of(config: CodecConfig, size: tuple[int, int]) -> str:
     """How large a codec's code is, for a picture of (height, width) pixels."""
     bits = config.planes * math.prod(-(-side // config.downscale) for side in size)
-    kept = f" {config.kept} of the planes are kept where nobody says." if config.kept is not None else ""
+    kept = ""
+    if isinstance(config.kept, tuple):
+        kept = f" Where nobody says, the noisier a picture, the fewer are kept: {in_words(config.kept)}."
+    elif config.kept is not None:
+        kept = f" {config.kept} of the planes are kept where nobody says."
     return (
         f"{config.planes} planes, {config.bits_per_pixel:g} bits per pixel: {bits:,} bits for these "
         f"{size[1]} × {size[0]} pixels of 24 bits.{kept}"

@@ -17,6 +17,7 @@ from app.measure import packed
 from app.page import text
 from app.scenario import Outcome, Prediction, ScenarioError
 from model.entries import SMALL
+from model.ops import turned_bits
 
 SKIP: Any = gr.skip()
 """Leaves a component as it is."""
@@ -142,7 +143,9 @@ def strip(outcome: Outcome) -> StripView:
         original_notes=bars(text.BARE, says["original"]) + bars(text.DEFENDED, says["defended_original"]),
         perturbation_notes=notes(words.perturbation(result, factor)),
         adversarial_notes=bars(text.BARE, says["adversarial"]),
-        code_notes=notes(words.code(result, outcome.code_original.numel())),
+        code_notes=notes(
+            words.code(result, turned_bits(outcome.code_original, outcome.code_adversarial).numel())
+        ),
         reconstruction_notes=bars(text.DEFENDED, says["defended_adversarial"]),
         chart=chart.confidence(outcome.trail, steps, says["original"].label),
         difference=difference,

@@ -226,12 +226,15 @@ def perturbation(result: dict[str, Any], factor: int) -> dict[str, str]:
 
 
 def code(result: dict[str, Any], bits: int) -> dict[str, str]:
-    """What is said beneath the picture of a code of so many bits."""
+    """What is said beneath the picture of the adversarial picture's code, ``bits`` of which the original's
+    has, too."""
     metrics = result["metrics"]
-    return {
-        "Size": bits_per_pixel(metrics["code_bits_per_pixel"]),
-        "Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour",
-    }
+    said = {"Size": bits_per_pixel(metrics["code_bits_per_pixel"])}
+    before, after = metrics["code_planes_original"], metrics["code_planes_adversarial"]
+    if before != after:
+        looks = "noisier" if after < before else "less noisy"
+        said["Planes kept"] = f"{after}, and {before} of the original: this one looks {looks}"
+    return said | {"Flipped": f"{round(metrics['code_bits_flipped'] * bits):,} of {bits:,} bits, in colour"}
 
 
 def numbers(result: dict[str, Any]) -> dict[str, str]:
@@ -252,7 +255,7 @@ def numbers(result: dict[str, Any]) -> dict[str, str]:
         ),
         "Code": (
             f"{bits_per_pixel(metrics['code_bits_per_pixel'])}, where the picture has 24. "
-            f"The attack flipped {metrics['code_bits_flipped']:.1%} of them."
+            f"The attack flipped {metrics['code_bits_flipped']:.1%} of them{_of_common(metrics)}."
         ),
         "Size": (
             f"The code takes {kilobytes(sizes['packed_code'])} packed, the same picture "
@@ -264,6 +267,14 @@ def numbers(result: dict[str, Any]) -> dict[str, str]:
             f"for all four, on {result['device']}."
         ),
     }
+
+
+def _of_common(metrics: dict[str, Any]) -> str:
+    """Of which planes bits are counted, where more are kept of one picture than of the other."""
+    before, after = metrics["code_planes_original"], metrics["code_planes_adversarial"]
+    if before == after:
+        return ""
+    return f", counted in the {min(before, after)} planes that are kept of both pictures"
 
 
 def bits_per_pixel(value: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model import curve
-from model.config import ClassifierConfig, CodecConfig, Config, DenoiserConfig
+from model.config import ClassifierConfig, CodecConfig, Config, DenoiserConfig, in_words
 from model.recipes.settings import spelled_out
 from model.zoo import PURIFY, default_classifier, pairs
 
@@ -90,10 +90,11 @@ def _codec_facts(config: CodecConfig, record: dict[str, Any]) -> Facts:
             f"has {CodecConfig().multiply_adds:,.0f}), and a code whose logits are normalised."
         )
     if config.kept is not None:
-        what += (
-            f" Where nobody says how many of the planes are kept, {config.kept} are, "
-            f"{config.kept / config.planes:.0%} of the code; the figures here are of all."
-        )
+        if isinstance(config.kept, tuple):
+            kept = f"it is by how noisy the picture is: {in_words(config.kept)}"
+        else:
+            kept = f"{config.kept} are, {config.kept / config.planes:.0%} of the code"
+        what += f" Where nobody says how many of the planes are kept, {kept}; the figures here are of all."
     scores = []
     if "psnr_db" in test:
         scores += [

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from model import ops
 from model.config import CodecConfig
+from model.noise import noise_level
 from model.pretrained import Pretrained
 from model.tiling import tiled
 
@@ -108,9 +109,34 @@ class ComDefend(
         return self.config.planes
 
     @property
-    def kept(self) -> int:
-        """How many of them are kept where nobody says."""
+    def kept(self) -> int | None:
+        """How many of them are kept where nobody says; None: it differs from picture to picture."""
+        if isinstance(self.config.kept, tuple):
+            return None
         return self.planes if self.config.kept is None else self.config.kept
+
+    def kept_of(self, x: Tensor, planes: int | Tensor | None = None) -> int | Tensor:
+        """How many planes of pictures are kept.
+
+        A codec whose configuration has pairs for ``kept`` measures how noisy each picture is
+        (:func:`model.noise.noise_level`), and keeps fewer planes of a noisier one. An attack takes the number
+        for given at each of its steps: it is constant but for a few jumps, and has no gradient.
+
+        Args:
+            x: RGB pictures, shape (B,3,H,W), range [0,1].
+            planes: as somebody says; None: nobody does.
+
+        Returns:
+            One number for all, or int64 of shape (B,).
+        """
+        if planes is not None:
+            return planes
+        if not isinstance(self.config.kept, tuple):
+            return self.planes if self.config.kept is None else self.config.kept
+        noises, numbers = zip(*self.config.kept, strict=True)
+        level = 255 * noise_level(x)
+        place = torch.bucketize(level, level.new_tensor(noises), right=True) - 1
+        return torch.tensor(numbers, device=x.device)[place]
 
     def logits(self, x: Tensor) -> Tensor:
         """Code logits of pictures.
@@ -151,14 +177,14 @@ class ComDefend(
         return self._unfold(self._rec(code), None)
 
     @torch.no_grad()
-    def compress(self, x: Tensor, planes: int | None = None) -> Tensor:
+    def compress(self, x: Tensor, planes: int | Tensor | None = None) -> Tensor:
         """Binary compact code of pictures.
 
         Args:
             x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
-            planes: how many planes are kept, from 1 to K; None keeps :attr:`kept`, which is all of them but
-                in ``comdefend-photo``. Only a codec trained for it (any but ``comdefend-cifar10``) makes
-                pictures of fewer.
+            planes: how many planes are kept, from 1 to K, of all pictures or, int64 of shape (B,), of each;
+                None leaves it to :meth:`kept_of`, which keeps all of them but in ``comdefend-photo``. Only a
+                codec trained for it (any but ``comdefend-cifar10``) makes pictures of fewer.
 
         Returns:
             Code, shape (B,K,ceil(H/s),ceil(W/s)), uint8 of 0 and 1; planes that are not kept are zero.
@@ -168,7 +194,7 @@ class ComDefend(
             CodeError: there are not so many planes.
         """
         code = tiled(lambda piece: (self._com(piece) > 0).to(torch.uint8), self._fold(x), self.com.depth)
-        return ops.keep_planes(code, self.kept if planes is None else planes)
+        return ops.keep_planes(code, self.kept_of(x, planes))
 
     @torch.no_grad()
     def reconstruct(self, code: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -201,12 +227,12 @@ class ComDefend(
             x: RGB pictures, shape (B,3,H,W), range [0,1].
             surrogate: whose gradient passes the threshold, see :func:`model.ops.soft_code`.
             planes: how many planes of the code are kept, for all pictures or, int64 of shape (B,), for each;
-                None keeps :attr:`kept`.
+                None leaves it to :meth:`kept_of`.
 
         Returns:
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
-        kept = self.kept if planes is None else planes
+        kept = self.kept_of(x, planes)
         size = (x.shape[-2], x.shape[-1])
         if not torch.is_grad_enabled():
             return self.reconstruct(ops.keep_planes(self.compress(x, self.planes), kept), size)
@@ -249,7 +275,7 @@ class ComDefend(
             RGB pictures, shape (B,3,H,W), range (0,1).
         """
         code = ops.partly_hard(self.logits(x).float(), width, share, generator)  # (B,K,h,w)
-        code = ops.keep_planes(code, self.kept if planes is None else planes)
+        code = ops.keep_planes(code, self.kept_of(x, planes))
         return self._unfold(self._rec(code), (x.shape[-2], x.shape[-1])).float()
 
     def noisy_forward(self, x: Tensor, sigma: float, generator: torch.Generator | None = None) -> CodecOutput:

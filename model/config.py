@@ -22,7 +22,7 @@ class Config:
     """Entries that older files lack; their defaults are what was meant then."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return {name: _lists(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -32,7 +32,15 @@ class Config:
             raise ConfigError(f"unknown entries {unknown}; known are {sorted(known)}")
         if missing := sorted(known - cls.later - set(data)):
             raise ConfigError(f"missing entries {missing}")
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in data.items()})
+        return cls(**{name: _tuples(value) for name, value in data.items()})
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _check_widths(name: str, widths: Any) -> None:
@@ -43,6 +51,16 @@ def _check_widths(name: str, widths: Any) -> None:
 
 
 Activation = Literal["elu", "gelu"]
+Dial = tuple[tuple[float, int], ...]
+"""Pairs of a noise, in 1/255, and of how many planes are kept from that noise on."""
+
+
+def in_words(dial: Dial) -> str:
+    """How many planes are kept of which pictures."""
+    (_, first), *others = dial
+    return ", ".join(
+        [f"{first} planes", *(f"{kept} from a noise of {noise:g}/255 on" for noise, kept in others)]
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +77,9 @@ class CodecConfig(Config):
     them. ``activation`` stands between convolutions.
 
     ``kept`` is how many of the planes are kept where nobody says: of codecs that can do with fewer, some take
-    perturbations away best with few. None: all.
+    perturbations away best with few. A number; or, by how noisy each picture is
+    (:func:`model.noise.noise_level`), pairs of a noise in 1/255 and the number from there on, the noises
+    rising from 0. None: all.
 
     ``surrogate_width`` is how wide the straight-through gradient is, in logits. Nothing in the paper's loss
     bounds the logits: trained ones may lie hundreds of sigmas from zero, where the noise's own
@@ -78,7 +98,7 @@ class CodecConfig(Config):
     residual: bool = False
     activation: Activation = "elu"
     bounded: bool = False
-    kept: int | None = None
+    kept: int | Dial | None = None
 
     def __post_init__(self) -> None:
         for name in ("com_widths", "rec_widths"):
@@ -107,8 +127,26 @@ class CodecConfig(Config):
             raise ConfigError(f"activation must be one of {get_args(Activation)}, got {self.activation!r}")
         if self.bounded and self.surrogate_width != 1:
             raise ConfigError(f"the surrogate_width of bounded logits is 1, got {self.surrogate_width!r}")
-        if self.kept is not None and not (type(self.kept) is int and 1 <= self.kept <= self.planes):
-            raise ConfigError(f"kept must be 1 to {self.planes} planes, or null for all, got {self.kept!r}")
+        if not (self.kept is None or self._is_number(self.kept) or self._is_dial(self.kept)):
+            raise ConfigError(
+                f"kept must be 1 to {self.planes} planes, null for all, or pairs of a noise and of such a "
+                f"number from a noise of 0 on, got {self.kept!r}"
+            )
+
+    def _is_number(self, kept: Any) -> bool:
+        """Whether it is a possible number of planes."""
+        return type(kept) is int and 1 <= kept <= self.planes
+
+    def _is_dial(self, kept: Any) -> bool:
+        if not isinstance(kept, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in kept):
+            return False
+        noises = [noise for noise, _ in kept]
+        return (
+            all(type(noise) in (int, float) for noise in noises)
+            and noises[:1] == [0]
+            and all(a < b for a, b in pairwise(noises))  # also refuses NaN
+            and all(self._is_number(planes) for _, planes in kept)
+        )
 
     @classmethod
     def light(
@@ -118,7 +156,7 @@ class CodecConfig(Config):
         width: int,
         com_blocks: int,
         rec_blocks: int,
-        kept: int | None = None,
+        kept: int | Dial | None = None,
     ) -> Self:
         """The light shape: folded pictures, residual blocks, bounded logits.
 
@@ -127,7 +165,7 @@ class CodecConfig(Config):
             planes: binary planes of the code, at 1/``downscale`` of the picture's size.
             width: channels throughout.
             com_blocks, rec_blocks: residual blocks, two convolutions each, of ComCNN and RecCNN.
-            kept: how many of the planes are kept where nobody says; None: all.
+            kept: how many of the planes are kept where nobody says, as above.
         """
         return cls(
             com_widths=(width,) * (2 * com_blocks + 1) + (planes,),

@@ -152,6 +152,20 @@ def without_planes(code: Tensor, off: Collection[int]) -> Tensor:
     return code
 
 
+def turned_bits(before: Tensor, after: Tensor) -> Tensor:
+    """Where two codes of the same place differ, among the planes that both have.
+
+    Args:
+        before, after: shapes (B,K,h,w) and (B,K',h,w), 0 and 1: of a codec that keeps more planes of one
+            picture than of another.
+
+    Returns:
+        Bool, shape (B,min(K,K'),h,w).
+    """
+    common = min(before.shape[1], after.shape[1])
+    return before[:, :common] != after[:, :common]
+
+
 def pack_code(code: Tensor, size: tuple[int, int] | None = None) -> bytes:
     """Pack one binary code to a ``.npz`` archive (not deflated): 8 code bits per byte.
 

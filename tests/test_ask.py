@@ -249,6 +249,17 @@ def test_the_dial_goes_to_all_planes_of_a_codec_that_is_meant_to_keep_few(lab, o
     ]
 
 
+def test_a_codec_that_looks_at_the_noise_is_asked_so_and_at_each_position_of_the_dial(lab, outcome, codec):
+    codec.config = replace(codec.config, kept=((0, 12), (1, 3)))
+    names = [name for name in line_up(lab, outcome) if name.base == "comdefend-cifar10-purify"]
+    assert [name.planes for name in names] == [3, 6, 12, None]
+    assert names[-1].text == "comdefend-cifar10-purify"
+    defence = Codec(codec)
+    smooth = torch.full((1, 3, 16, 16), 0.5)
+    assert bits_per_pixel(defence, smooth) == 12
+    assert bits_per_pixel(defence, smooth + torch.randn(1, 3, 16, 16).clamp(-3, 3) / 25) == 3
+
+
 def test_a_codec_of_a_pair_stands_before_its_own_classifier_only(lab, outcome, monkeypatch):
     monkeypatch.setitem(
         defences.CODECS, "robust", CodecEntry("robust", "of a pair", partner="cifar10-robust")

@@ -131,6 +131,16 @@ def test_the_tiles_are_all_planes_with_their_flipped_bits(outcome):
     assert "moves by 11.00/255 and is read as “dog”" in shown
 
 
+@pytest.mark.parametrize("planes", [5, 12])
+def test_tiles_of_planes_that_the_original_does_not_have_count_no_flips(outcome, planes):
+    code = torch.zeros(1, planes, 16, 16, dtype=torch.uint8)
+    shown = views.tiles(
+        replace(outcome, code_original=code, code_adversarial=torch.ones(1, 8, 16, 16).byte())
+    )
+    counts = re.findall(r"Plane \d+: (\d+) of 256 bits flipped", shown)
+    assert counts == ["256"] * min(planes, 8) + ["0"] * max(0, 8 - planes)
+
+
 def test_many_planes_stand_in_four_groups(outcome):
     code = torch.zeros(1, 192, 56, 56, dtype=torch.uint8)
     shown = views.tiles(replace(outcome, code_original=code, code_adversarial=1 - code))

@@ -59,6 +59,16 @@ def test_flipped_bits_have_a_colour_for_each_direction():
     assert pixels[0, 6].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+def test_planes_that_the_other_code_lacks_are_black_and_white(planes):
+    before = torch.zeros(1, planes, 128, 128, dtype=torch.uint8)
+    after = torch.ones(1, 2, 128, 128, dtype=torch.uint8)
+    pixels = np.asarray(figures.code_mosaic(after, before)) / 255
+    assert pixels[0, 0] == pytest.approx(figures.RAISED, abs=0.003)
+    second = figures.RAISED if planes > 1 else (1, 1, 1)
+    assert pixels[0, -1] == pytest.approx(second, abs=0.003)
+
+
 def test_what_is_cut_away_is_darkened():
     picture = Image.new("RGB", (640, 320), (200, 100, 100))
     shown = figures.crop_preview(picture, picture.size, (160, 0, 480, 320))

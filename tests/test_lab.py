@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.events import Frame, Progress
 from app.images import encode, open_picture, to_picture
@@ -160,6 +161,27 @@ def test_a_codec_that_is_meant_to_keep_few_planes_keeps_them_where_nobody_says(l
     code, rebuilt = lab.defend(meant.original)
     assert code.shape[1] == 4
     assert torch.equal(rebuilt, meant.defended_original)
+
+
+def test_fewer_planes_are_kept_of_the_picture_that_looks_noisier(lab, codec):
+    codec.config = replace(codec.config, kept=((0, 12), (1, 5)))
+    smooth = Image.new("RGB", (16, 16), (100, 120, 140))
+    outcome = lab.run(smooth, scenario("FGSM"))
+    result = outcome.summary()
+    assert outcome.scenario.planes is None
+    assert outcome.code_original.shape == (1, 12, 16, 16)
+    assert outcome.code_adversarial.shape == (1, 5, 16, 16)
+    assert torch.equal(outcome.defended_original, codec(outcome.original, planes=12))
+    assert torch.equal(outcome.defended_adversarial, codec(outcome.adversarial, planes=5))
+    metrics = result["metrics"]
+    assert (metrics["code_planes_original"], metrics["code_planes_adversarial"]) == (12, 5)
+    assert metrics["code_bits_per_pixel"] == 5
+    flipped = codec.compress(outcome.original, 5) != codec.compress(outcome.adversarial, 5)
+    assert metrics["code_bits_flipped"] == pytest.approx(flipped[:, :5].float().mean().item(), abs=1e-5)
+    assert lab.run(smooth, scenario("FGSM", planes=12)).scenario.planes == 12
+    code, rebuilt = lab.defend(outcome.adversarial)
+    assert torch.equal(code, outcome.code_adversarial)
+    assert torch.equal(rebuilt, outcome.defended_adversarial)
 
 
 @pytest.mark.parametrize("threat_model", THREAT_MODELS)

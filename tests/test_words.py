@@ -186,7 +186,8 @@ def test_both_attackers_in_one_sentence():
 def test_the_numbers_in_words():
     run = {
         "metrics": {"linf_255": 4, "l2": 3.901, "psnr_adversarial_db": 40.02, "psnr_reconstruction_db": 30.24,
-                    "ssim_reconstruction": 0.883, "code_bits_per_pixel": 12, "code_bits_flipped": 0.038},
+                    "ssim_reconstruction": 0.883, "code_bits_per_pixel": 12, "code_bits_flipped": 0.038,
+                    "code_planes_original": 12, "code_planes_adversarial": 12},
         "sizes_bytes": {"packed_code": 75812, "png": 93900, "jpeg_75": 9810},
         "timings_ms": {"attack": 705.2, "compress": 1404, "reconstruct": 1100, "classify": 77},
         "device": "cpu",
@@ -200,8 +201,21 @@ def test_the_numbers_in_words():
         "The code takes 75.8 kB packed, the same picture 93.9 kB as PNG and 9.8 kB as JPEG (quality 75)."
     )
     assert "Attack 705 ms, compressing 1.4 s and rebuilding 1.1 s" in said["Time"]
+    assert said["Code"].endswith("of them.")
+    assert words.code(run, 1000) == {"Size": "12 bits per pixel", "Flipped": "38 of 1,000 bits, in colour"}
     run["metrics"] |= {"linf_255": 0, "psnr_adversarial_db": None}
     assert words.numbers(run)["Perturbation"] == "The attack left the picture as it was."
+
+
+@pytest.mark.parametrize(("before", "after", "looks"), [(64, 8, "noisier"), (16, 64, "less noisy")])
+def test_it_is_said_when_the_noise_of_a_picture_changes_what_is_kept(before, after, looks):
+    metrics = {"code_planes_original": before, "code_planes_adversarial": after,
+               "code_bits_per_pixel": 0.5, "code_bits_flipped": 0.25}  # fmt: skip
+    assert words.code({"metrics": metrics}, 400) == {
+        "Size": "0.5 bits per pixel",
+        "Planes kept": f"{after}, and {before} of the original: this one looks {looks}",
+        "Flipped": "100 of 400 bits, in colour",
+    }
 
 
 def test_what_the_pair_withstands_is_said_with_its_attacker():

@@ -72,12 +72,12 @@ def line_up(lab: Lab, outcome: Outcome) -> list[DefenceName]:
         if entry.partner not in (None, scenario.classifier):
             continue
         codec = lab.codec(name)
-        kept = {codec.kept}
+        kept = {codec.kept}  # None: by the picture
         if entry.pictures == kind_of(width, height):
             kept |= {codec.planes} | {round(share * codec.planes) for share in DIAL}
         if name == scenario.codec and scenario.planes is not None:
             kept.add(scenario.planes)
-        for planes in sorted(kept - {0}):
+        for planes in sorted(kept - {0}, key=lambda planes: planes or codec.planes + 1):
             text = name if planes == codec.kept else f"{name}:{planes}"
             names.append(DefenceName(text, name, None if text == name else planes))
     return names
@@ -159,7 +159,7 @@ def bits_per_pixel(defence: Defence, x: Tensor) -> float | None:
     if isinstance(defence, Codec):
         side = defence.codec.config.downscale
         height, width = (-(-length // side) for length in x.shape[-2:])
-        return defence.planes * height * width / pixels
+        return defence.kept(x) * height * width / pixels
     return None
 
 

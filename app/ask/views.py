@@ -17,6 +17,7 @@ from app.images import data_url, to_picture
 from app.page import ask_text, text
 from app.scenario import Outcome
 from app.views import bars
+from model.ops import turned_bits
 
 BARS = 3
 """So many classes are shown beneath a picture."""
@@ -123,7 +124,8 @@ def tiles(outcome: Outcome, measured: Carried | None = None) -> str:
     count = outcome.code_adversarial.shape[1]
     size = count if count <= MANY else math.ceil(count / GROUPS)
     names = [ask_text.ALL_PLANES] if count <= MANY else list(ask_text.GROUPS)
-    flipped = (outcome.code_adversarial != outcome.code_original)[0].sum((1, 2)).tolist()
+    flipped = turned_bits(outcome.code_original, outcome.code_adversarial)[0].sum((1, 2)).tolist()
+    flipped += [0] * (count - len(flipped))  # planes that were not kept of the original
     bits = outcome.code_adversarial[0, 0].numel()
     most = max(measured.changes) if measured else 0.0
     groups = ""
@@ -169,10 +171,10 @@ def planes_sheet(code: Tensor, before: Tensor) -> tuple[Image.Image, int, int]:
 
     Args:
         code: shape (1,K,h,w), 0 and 1.
-        before: same shape; bits that differ from it are in colour.
+        before: the same of another picture; bits that differ from it are in colour.
     """
-    now, flipped = code[0].numpy(), (code != before)[0].numpy()
-    levels = np.where(flipped, 3 - now, now).astype(np.uint8)  # (K,h,w): 0, 1, 2 raised, 3 lowered
+    levels, (flipped,) = code[0].numpy().astype(np.uint8), turned_bits(before, code).numpy()
+    levels[: len(flipped)][flipped] = 3 - levels[: len(flipped)][flipped]  # 0, 1, 2 raised, 3 lowered
     count, height, width = levels.shape
     columns = math.isqrt(count - 1) + 1
     rows = -(-count // columns)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from model.comdefend import ComDefend
@@ -15,7 +16,8 @@ class Codec(Defence):
 
     Args:
         codec: the networks.
-        planes: how many planes of the code are kept; None keeps as many as the codec is meant to.
+        planes: how many planes of the code are kept; None keeps as many as the codec is meant to, which may
+            differ from picture to picture.
         about: what it is, in a few words.
         file: its tensors, for the hash in the report.
     """
@@ -30,7 +32,7 @@ class Codec(Defence):
         super().__init__()
         self.codec = codec
         self.planes = codec.kept if planes is None else planes
-        """How many planes of the code are kept."""
+        """How many planes of the code are kept; None: it differs from picture to picture."""
         self.about = about
         self.file = file
         if planes is not None and not 1 <= planes <= codec.planes:
@@ -42,8 +44,16 @@ class Codec(Defence):
         return reconstruction
 
     def code(self, x: Tensor) -> Tensor:
-        """The binary code of the planes that are kept, shape (B,K,H,W), uint8."""
-        return self.codec.compress(x, self.planes)[:, : self.planes]
+        """The binary code of the planes that are kept, shape (B,K,h,w), uint8.
+
+        Where their number differs from picture to picture, K is the largest, and the others are zero.
+        """
+        kept = self.codec.kept_of(x, self.planes)
+        return self.codec.compress(x, kept)[:, : self.kept(x)]
+
+    def kept(self, x: Tensor) -> int:
+        """How many planes are kept of pictures, (B,3,H,W) in [0,1]; the largest number where that differs."""
+        return int(torch.as_tensor(self.codec.kept_of(x, self.planes)).max())
 
 
 class Denoising(Defence):

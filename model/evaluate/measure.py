@@ -127,11 +127,14 @@ def batches(x: Tensor, labels: Tensor, model: nn.Module) -> Iterator[tuple[Tenso
 
 
 def flipped(system: System, x: Tensor, changed: Tensor) -> float | None:
-    """Share of a code's bits that differ between pictures, shape (N,3,H,W) each; None of what is no codec of
-    the report's classifier."""
+    """Share of a code's bits that differ between pictures, shape (N,3,H,W) each, of the planes that both
+    keep; None of what is no codec of the report's classifier."""
     if not isinstance(system.defence, Codec) or system.own_classifier:
         return None
-    return (system.defence.code(x) != system.defence.code(changed)).float().mean().item()
+    codec, planes = system.defence.codec, system.defence.planes
+    kept = torch.minimum(*(torch.as_tensor(codec.kept_of(y, planes)) for y in (x, changed)))  # () or (N)
+    before, after = codec.compress(x, kept), codec.compress(changed, kept)
+    return ((before != after).float().mean((1, 2, 3)) * codec.planes / kept).mean().item()
 
 
 @contextlib.contextmanager
