@@ -44,6 +44,8 @@ class Visitor(User):
         self.http = httpx.Client(base_url=self.host or "", timeout=PATIENCE_S)
         self.page = self.timed("page", lambda: PageClient(self.http))
         self.uploaded = None if self.page is None else self.timed("upload", self.upload)
+        if self.uploaded is not None:
+            self.attack()  # whoever brings a picture wants to see it attacked; only then is it left to chance
 
     def on_stop(self) -> None:
         self.http.close()
