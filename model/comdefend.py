@@ -111,9 +111,7 @@ class ComDefend(
     @property
     def kept(self) -> int | None:
         """How many of them are kept where nobody says; None: it differs from picture to picture."""
-        if isinstance(self.config.kept, tuple):
-            return None
-        return self.planes if self.config.kept is None else self.config.kept
+        return None if isinstance(self.config.kept, tuple) else self.config.kept or self.planes
 
     def kept_of(self, x: Tensor, planes: int | Tensor | None = None) -> int | Tensor:
         """How many planes of pictures are kept.
@@ -131,9 +129,10 @@ class ComDefend(
         """
         if planes is not None:
             return planes
-        if not isinstance(self.config.kept, tuple):
-            return self.planes if self.config.kept is None else self.config.kept
-        noises, numbers = zip(*self.config.kept, strict=True)
+        dial = self.config.kept
+        if not isinstance(dial, tuple):
+            return dial or self.planes
+        noises, numbers = zip(*dial, strict=True)
         level = 255 * noise_level(x)
         place = torch.bucketize(level, level.new_tensor(noises), right=True) - 1
         return torch.tensor(numbers, device=x.device)[place]

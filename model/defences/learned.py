@@ -48,8 +48,8 @@ class Codec(Defence):
 
         Where their number differs from picture to picture, K is the largest, and the others are zero.
         """
-        kept = self.codec.kept_of(x, self.planes)
-        return self.codec.compress(x, kept)[:, : self.kept(x)]
+        kept = torch.as_tensor(self.codec.kept_of(x, self.planes))  # () or (B)
+        return self.codec.compress(x, kept)[:, : int(kept.max())]
 
     def kept(self, x: Tensor) -> int:
         """How many planes are kept of pictures, (B,3,H,W) in [0,1]; the largest number where that differs."""
