@@ -17,7 +17,6 @@ from app.measure import packed
 from app.page import text
 from app.scenario import Outcome, Prediction, ScenarioError
 from model.entries import SMALL
-from model.ops import turned_bits
 
 SKIP: Any = gr.skip()
 """Leaves a component as it is."""
@@ -133,6 +132,7 @@ def strip(outcome: Outcome) -> StripView:
     coloured = figures.code_mosaic(outcome.code_adversarial, outcome.code_original)
     difference, times = figures.difference(outcome.original, outcome.defended_adversarial)
     steps = outcome.trail[-1].step if outcome.trail else 0
+    bits = min(outcome.code_original.numel(), outcome.code_adversarial.numel())
     return StripView(
         strip=gr.update(elem_classes=_size(outcome.is_small)),
         original=to_picture(outcome.original),
@@ -143,9 +143,7 @@ def strip(outcome: Outcome) -> StripView:
         original_notes=bars(text.BARE, says["original"]) + bars(text.DEFENDED, says["defended_original"]),
         perturbation_notes=notes(words.perturbation(result, factor)),
         adversarial_notes=bars(text.BARE, says["adversarial"]),
-        code_notes=notes(
-            words.code(result, turned_bits(outcome.code_original, outcome.code_adversarial).numel())
-        ),
+        code_notes=notes(words.code(result, bits)),
         reconstruction_notes=bars(text.DEFENDED, says["defended_adversarial"]),
         chart=chart.confidence(outcome.trail, steps, says["original"].label),
         difference=difference,

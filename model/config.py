@@ -22,7 +22,7 @@ class Config:
     """Entries that older files lack; their defaults are what was meant then."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: _lists(value) for name, value in asdict(self).items()}
+        return {name: _each(value, tuple, list) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -32,15 +32,14 @@ class Config:
             raise ConfigError(f"unknown entries {unknown}; known are {sorted(known)}")
         if missing := sorted(known - cls.later - set(data)):
             raise ConfigError(f"missing entries {missing}")
-        return cls(**{name: _tuples(value) for name, value in data.items()})
+        return cls(**{name: _each(value, list, tuple) for name, value in data.items()})
 
 
-def _lists(value: Any) -> Any:
-    return [_lists(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _each(value: Any, old: Any, new: Any) -> Any:
+    """A sequence as one of another type, and those in it; no deeper, for a stranger's file may be deep."""
+    if not isinstance(value, old):
+        return value
+    return new(new(inner) if isinstance(inner, old) else inner for inner in value)
 
 
 def _check_widths(name: str, widths: Any) -> None:

@@ -19,9 +19,8 @@ def noise_level(x: Tensor) -> Tensor:
     white noise (Immerkaer, "Fast noise variance estimation", 1996). Edges and texture pass it, too, so it
     is averaged over patches of 8 x 8 pixels of each colour, and nearly the lowest of these means counts: most
     photographs have something flat somewhere, and a perturbation is there as everywhere. Patches in which a
-    value is 0 or 1 are left out, for noise is cut off there. Of 200 clean
-    photographs nine in ten come to less than 0.8/255; attacked by BIM at 8/255, nineteen in twenty to more
-    than 1.4/255.
+    value is 0 or 1 are left out, for noise is cut off there. Of 200 clean photographs nine in ten come to
+    less than 0.8/255; attacked by BIM at 8/255, nineteen in twenty to more than 1.4/255.
 
     Args:
         x: RGB pictures, shape (B,3,H,W), floating point, range [0,1].
@@ -40,5 +39,5 @@ def noise_level(x: Tensor) -> Tensor:
     darkest, lightest = (sign * torch.nn.functional.max_pool2d(sign * inside, PATCH) for sign in (-1, 1))
     noise = noise.masked_fill((darkest <= 0) | (lightest >= 1), torch.nan)
     lowest = noise.flatten(1).nanquantile(FLATTEST, dim=1)
-    # The kernel's weights have a root mean square sum of 6; sqrt(pi/2) takes a mean to a standard deviation.
+    # White noise comes out of the kernel six times as large; sqrt(pi/2) takes a mean size to a deviation.
     return lowest.nan_to_num(0.0) * (math.sqrt(math.pi / 2) / 6)
