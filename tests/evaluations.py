@@ -67,7 +67,7 @@ class Evaluation:
         self.scopes = choose_scopes(len(data), preset)
         self.jobs = plan(systems, preset, self.scopes, "tilted" if source else None)
         self.executor = Executor(systems, data, self.scopes, other)
-        self.journal = journal or Journal(None, {})
+        self.journal = journal or Journal()
         self.seed = seed
 
     def run(self, deadline: float | None = None, clock: Callable[[], float] = time.monotonic) -> list[str]:

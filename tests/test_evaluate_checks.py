@@ -176,7 +176,7 @@ class Threshold(Defence):
 
 def measured(systems: list[System], data: ImageSet, preset: Preset) -> tuple[list[Record], Scopes]:
     """All that the preset wants to know of the systems."""
-    scopes, journal = choose_scopes(len(data), preset), Journal(None, {})
+    scopes, journal = choose_scopes(len(data), preset), Journal()
     assert run(plan(systems, preset, scopes), Executor(systems, data, scopes), journal) == []
     return journal.records, scopes
 

@@ -152,8 +152,7 @@ def test_a_budget_leaves_parts_undone_and_the_same_command_goes_on(place, drawn,
 
 
 @pytest.mark.parametrize(
-    "other",
-    [("--seed", "1"), ("--images", "5"), ("--epsilons", "8"), ("--attacks", "FGSM"), ("--defences", "none")],
+    "other", [("--seed", "1"), ("--images", "5"), ("--epsilons", "8"), ("--attacks", "FGSM")]
 )
 def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, other):
     assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
@@ -162,14 +161,29 @@ def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, o
     assert evaluate(*SMALL, *other, "--report", str(place / "other"), "--max-minutes", "0.00001") == 0
 
 
-def test_other_weights_of_the_same_name_are_another_evaluation(place, drawn, capsys, systems):
-    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
-    codec = pretrained.find_folder("comdefend-cifar10")
+def test_of_other_weights_of_the_same_name_all_is_measured_anew_and_of_nothing_else(
+    place, drawn, capsys, systems
+):
+    def jobs() -> list[dict]:
+        lines = (place / "runs" / "report-cifar10" / "journal.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if "job" in line]
+
+    name = "comdefend-cifar10"
+    assert evaluate(*SMALL) == 0
+    before = jobs()
+    codec = pretrained.find_folder(name)
     shutil.rmtree(codec)
     other = type(systems[1].defence.codec)(systems[1].defence.codec.config)
     other.save_pretrained(codec)
-    assert evaluate(*SMALL, "--max-minutes", "0.00001") == 1
-    assert "holds another evaluation" in capsys.readouterr().err
+    assert evaluate(*SMALL) == 0
+    added = jobs()[len(before) :]
+    assert {record["system"] for job in added for record in job["records"]} == {name}
+    assert {job["job"] for job in added} == {
+        job["job"] for job in before if name in (record["system"] for record in job["records"])
+    }
+    report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
+    assert report["not_run"] == []
+    assert report["weights"][name] == files.file_hash(codec / "model.safetensors")
 
 
 @pytest.mark.slow

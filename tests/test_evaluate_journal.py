@@ -7,7 +7,8 @@ from model.evaluate.journal import Journal
 from model.evaluate.record import KINDS, Distances, UnboundedRecord
 from tests.conftest import clean, kept, noise, record
 
-IDENTITY = {"seed": 0, "weights": {"cifar10": "abc"}, "source": None, "epsilons": (2.0, 8.0)}
+IDENTITY = {"seed": 0, "source": None, "epsilons": (2.0, 8.0)}
+SYSTEMS = {"none": {"weights": "abc"}, "jpeg-75": {}, "codec": {"planes": ((0, 64), (0.7, 16))}}
 DISTANCES = Distances(success=0.5, median_l2=1.5, median_linf_255=None)
 UNBOUNDED = UnboundedRecord(
     system="none", threat_model="white-box", attack="DeepFool", epsilon=8.0, steps=50, scope="few",
@@ -15,7 +16,7 @@ UNBOUNDED = UnboundedRecord(
     before_rounding=DISTANCES, rounded=Distances(success=0.0, median_l2=None, median_linf_255=None),
 )  # fmt: skip
 ONE = [record("none", "FGSM", "101"), record("jpeg-75", "FGSM", "111", bits_flipped=0.25)]
-TWO = [clean("none", "001"), noise("none", "111"), kept("codec", "clean", "01", planes=3), UNBOUNDED]
+TWO = [clean("none", "001"), noise("none", "111"), UNBOUNDED, kept("codec", "clean", "01", planes=3)]
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def path(tmp_path):
 
 
 def written(path) -> Journal:
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, SYSTEMS)
     journal.write("one", ONE)
     journal.write("two", TWO)
     return journal
@@ -32,12 +33,13 @@ def written(path) -> Journal:
 
 def test_what_is_written_is_read_again_in_its_order(path):
     written(path)
-    again = Journal(path, IDENTITY)
+    again = Journal(path, IDENTITY, SYSTEMS)
     assert list(again.done.items()) == [("one", ONE), ("two", TWO)]
     assert again.records == [*ONE, *TWO]
     lines = path.read_text().splitlines()
     assert len(lines) == 3
-    assert json.loads(lines[0])["seed"] == 0
+    assert json.loads(lines[0])["evaluation"]["seed"] == 0
+    assert again.seconds == written(path.with_name("other")).seconds == pytest.approx(0.2)
 
 
 def test_records_of_every_kind_are_read_again_as_what_they_were():
@@ -52,25 +54,28 @@ def test_records_of_every_kind_are_read_again_as_what_they_were():
         {"job": "one", "records": [{"kind": "magic"}]},
         {"job": "one", "records": [{"kind": "clean", "system": "none"}]},
         {"job": "one", "records": [{"system": "none"}]},
-        {"unit": "one", "records": []},
     ],
 )
 def test_what_is_no_record_is_an_error_that_names_the_file(path, line):
-    path.write_text(f"{json.dumps({**IDENTITY, 'epsilons': [2.0, 8.0]})}\n{json.dumps(line)}\n")
+    Journal(path, IDENTITY, SYSTEMS)
+    with path.open("a") as file:
+        file.write(f"{json.dumps(line)}\n")
     with pytest.raises(DataError, match=r"journal\.jsonl holds no records that can be read"):
-        Journal(path, IDENTITY)
+        Journal(path, IDENTITY, SYSTEMS)
 
 
 def test_reading_it_changes_nothing(path):
     written(path)
     before = path.read_bytes()
-    Journal(path, IDENTITY)
+    Journal(path, IDENTITY, SYSTEMS)
     assert path.read_bytes() == before
 
 
 def test_a_new_one_holds_its_identity_at_once(path):
-    assert Journal(path, IDENTITY).records == []
-    assert json.loads(path.read_text()) == {**IDENTITY, "epsilons": [2.0, 8.0]}
+    assert Journal(path, IDENTITY, SYSTEMS).records == []
+    heading = json.loads(path.read_text())
+    assert heading["evaluation"] == {**IDENTITY, "epsilons": [2.0, 8.0]}
+    assert heading["systems"]["codec"] == {"planes": [[0, 64], [0.7, 16]]}
 
 
 @pytest.mark.parametrize("cut", [1, 20, 200])
@@ -80,7 +85,7 @@ def test_a_half_written_last_line_is_forgotten(path, cut):
     last = len(whole.splitlines(keepends=True)[-1])
     assert cut < last
     path.write_bytes(whole[:-cut])
-    again = Journal(path, IDENTITY)
+    again = Journal(path, IDENTITY, SYSTEMS)
     assert list(again.done) == ["one"]
     again.write("two", TWO)
     assert path.read_bytes() == whole
@@ -89,19 +94,53 @@ def test_a_half_written_last_line_is_forgotten(path, cut):
 @pytest.mark.parametrize("begun", [b"", b'{"seed": 0, "wei'])
 def test_a_journal_that_was_hardly_begun_begins_anew(path, begun):
     path.write_bytes(begun)
-    assert Journal(path, IDENTITY).records == []
+    assert Journal(path, IDENTITY, SYSTEMS).records == []
     assert len(path.read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"weights": {"cifar10": "abd"}}, {"source": "other"}, {"another": 1}]
-)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epsilons": (2.0,)}, {"source": "other"}, {"another": 1}])
 def test_the_journal_of_another_evaluation_is_refused_and_kept(path, change):
     written(path)
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"holds another evaluation.*--report.*delete it"):
-        Journal(path, IDENTITY | change)
+        Journal(path, IDENTITY | change, SYSTEMS)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("systems", [{}, {"none": SYSTEMS["none"]}, {**SYSTEMS, "none": {"weights": "new"}}])
+def test_records_of_systems_that_are_not_the_same_now_stay_in_the_file(path, systems):
+    """Whoever asks for fewer, or trains one anew, loses nothing: with the old ones all is there again."""
+    whole = written(path).records
+    before = path.read_text()
+    found = Journal(path, IDENTITY, systems)
+    same = {name for name, what in systems.items() if what == SYSTEMS[name]}
+    assert found.records == [record for record in whole if record.system in same]
+    assert found.systems("one") == same & {"none", "jpeg-75"}
+    assert path.read_text().startswith(before)
+    assert Journal(path, IDENTITY, SYSTEMS).records == whole
+
+
+def test_what_a_system_lacked_is_added_to_the_job(path):
+    written(path)
+    more = {"bits-5": {}} | SYSTEMS
+    new = record("bits-5", "FGSM", "011")
+    Journal(path, IDENTITY, more).write("one", [new])
+    again = Journal(path, IDENTITY, more)
+    assert again.done == {"one": [new, *ONE], "two": TWO}
+    assert again.of(["two", "three", "one"]) == [*TWO, new, *ONE]
+    assert again.systems("one") == {"none", "jpeg-75", "bits-5"}
+    assert again.systems("three") == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "7", '{"unit": "one", "records": []}', '{"seed": 0}', '{"evaluation": {"seed": 0}, "systems": 3}'],
+)
+def test_what_is_no_journal_of_this_kind_is_refused(path, line):
+    path.write_text(f"{line}\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl (is damaged|holds another evaluation)"):
+        Journal(path, {"seed": 0}, SYSTEMS)
+    assert path.read_text() == f"{line}\n"
 
 
 def test_damage_in_the_middle_is_an_error_that_names_the_file(path):
@@ -109,11 +148,11 @@ def test_damage_in_the_middle_is_an_error_that_names_the_file(path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:30] + b"\n" + lines[2])
     with pytest.raises(DataError, match=r"journal\.jsonl is damaged"):
-        Journal(path, IDENTITY)
+        Journal(path, IDENTITY, SYSTEMS)
 
 
 def test_without_a_path_it_is_kept_in_memory(tmp_path):
-    journal = Journal(None, IDENTITY)
+    journal = Journal(None, IDENTITY, SYSTEMS)
     journal.write("one", ONE)
     assert journal.records == ONE
     assert list(tmp_path.iterdir()) == []

@@ -33,11 +33,21 @@ def test_the_most_telling_comes_first_and_what_takes_longest_last(systems):
     assert keys(jobs)[:4] == [f"clean {name}" for name in DEFENCES]
     kinds = list(dict.fromkeys(type(job) for job in jobs))
     assert kinds == [CleanJob, NoiseJob, GreyBoxJob, TransferJob, DirectJob, PlanesJob]
-    assert keys(jobs, NoiseJob) == ["noise 8", "noise 2", "noise 16"]
+    assert keys(jobs, NoiseJob) == ["noise 8", "noise 16", "noise 2"]
     last = [job for job in jobs if isinstance(job, DirectJob)][-4:]
     assert jobs[-4:] == last
     assert {job.attack.name for job in last} == {"AutoAttack", "AutoAttack-rand"}
     assert not any("AutoAttack" in key for key in keys(jobs[:-4]))
+
+
+def test_what_is_slow_to_attack_is_attacked_last(systems, monkeypatch):
+    """What an interrupted evaluation lacks are the dearest figures, of the fewest pictures."""
+    monkeypatch.setattr("model.entries.SMALL", 8)
+    slow = {system.name for system in systems if system.is_slow_to_attack}
+    jobs = [job for job in plan(systems, WHOLE, choose_scopes(8, WHOLE)) if "AutoAttack" not in job.key]
+    last = [isinstance(job, DirectJob) and job.system in slow for job in jobs]
+    assert last == sorted(last)
+    assert {False, True} == set(last)
 
 
 def test_cascades_come_after_the_attacks_that_they_go_on_from(systems):

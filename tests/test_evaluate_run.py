@@ -386,7 +386,8 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     unbroken.run()
     path = tmp_path / "journal.jsonl"
 
-    broken = evaluation(SOME, journal=Journal(path, {"seed": 0}), source=True)
+    names = dict.fromkeys(DEFENCES)
+    broken = evaluation(SOME, journal=Journal(path, {"seed": 0}, names), source=True)
     count = itertools.count()
     correct = measure.correct
 
@@ -403,15 +404,39 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     with path.open("ab") as file:
         file.write(b'{"job": "half')
 
-    resumed = evaluation(SOME, journal=Journal(path, {"seed": 0}), source=True)
+    resumed = evaluation(SOME, journal=Journal(path, {"seed": 0}, names), source=True)
     done = dict(resumed.journal.done)
     assert list(done) == list(broken.journal.done)
     assert resumed.run() == []
     assert timeless(resumed.records) == timeless(unbroken.records)
     assert all(resumed.journal.done[key] == records for key, records in done.items())
-    assert timeless(Journal(path, {"seed": 0}).records) == timeless(unbroken.records)
+    assert timeless(Journal(path, {"seed": 0}, names).records) == timeless(unbroken.records)
     with pytest.raises(DataError, match="holds another evaluation"):
-        Journal(path, {"seed": 1})
+        Journal(path, {"seed": 1}, names)
+
+
+def test_one_more_system_is_measured_alone(evaluation, tmp_path, monkeypatch):
+    """To the same figures as if it had been there from the start."""
+    path, names = tmp_path / "journal.jsonl", dict.fromkeys(DEFENCES)
+    before = {name: None for name in names if name != "bits-5"}
+    few = evaluation(SOME, journal=Journal(path, systems=before), only=tuple(before), source=True)
+    few.run()
+
+    shown, all_of = [], measure.correct
+    monkeypatch.setattr(measure, "correct", lambda model, *rest: shown.append(model) or all_of(model, *rest))
+    more = evaluation(SOME, journal=Journal(path, systems=names), source=True)
+    assert more.run() == []
+    added = more.executor.systems["bits-5"]
+    assert {model.codec for model in shown} == {added.defence}
+    assert {r.system for r in more.records if r not in few.records} == {"bits-5"}
+    monkeypatch.undo()
+    weak_autoattack(monkeypatch)
+    at_once = evaluation(SOME, source=True)
+    at_once.run()
+    systems = list(at_once.executor.systems.values())
+    found, wanted = (timeless(e.journal.of(e.keys)) for e in (more, at_once))
+    assert found == wanted
+    assert figures(found, systems, more.scopes) == figures(wanted, systems, at_once.scopes)
 
 
 def test_no_job_begins_after_the_deadline(evaluation):

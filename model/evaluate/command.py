@@ -148,8 +148,6 @@ def _measure(
     weights = {name: digest for system in systems for name, digest in system.weights.items()}
     identity = {
         "classifier": classifier,
-        "defences": [system.name for system in systems],
-        "weights": weights,
         "data": data.fingerprint(),
         "preset": repr(preset),
         "source": source_digest,
@@ -159,7 +157,7 @@ def _measure(
     }
     folder = (args.report or place / "runs" / f"report-{wanted.name}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / JOURNAL, identity)
+    journal = Journal(folder / JOURNAL, identity, {system.name: system.identity for system in systems})
     pictures = data.to(device)
     jobs = plan(systems, preset, scopes, source)
     left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)
@@ -175,11 +173,11 @@ def _measure(
         "seed": seed,
         "device": device_name(device),
         "versions": versions(),
-        "minutes": round(sum(_seconds(journal)) / 60, 1),
+        "minutes": round(journal.seconds / 60, 1),
         "weights": weights,
         "strikes": preset.hyper_parameters({s.name: s.defence for s in systems}),
         "not_run": left,
-        **figures(journal.records, systems, scopes),
+        **figures(journal.of(job.key for job in jobs), systems, scopes),
     }
     write(folder, report)
     draw(folder, report, systems, sheet_pictures(systems[0], pictures, seed))
@@ -225,11 +223,6 @@ def chosen_preset(args: argparse.Namespace) -> Preset:
         epsilons=args.epsilons or preset.epsilons,
         attacks=args.attacks,
     )
-
-
-def _seconds(journal: Journal) -> list[float]:
-    """What each job took: its records share its time."""
-    return [records[0].seconds for records in journal.done.values() if records]
 
 
 def versions() -> dict[str, str]:

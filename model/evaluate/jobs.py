@@ -1,7 +1,9 @@
 """What there can be to do, as data: a kind of job for each kind of measurement."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
+from typing import Self
 
 from model.evaluate.presets import AttackConfig
 from model.evaluate.record import Scope
@@ -19,12 +21,36 @@ class Job(ABC):
     def key(self) -> str:
         """Its name in the journal, of which its seed is made: no other job has it."""
 
+    @abstractmethod
+    def without(self, done: Set[str]) -> Self | None:
+        """What is left of it, under the same key, where these systems have their records; None: nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class CleanJob(Job):
-    """Show a system the pictures as they are."""
+class OwnJob(Job):
+    """A job for one system alone."""
 
     system: str
+
+    def without(self, done: Set[str]) -> Self | None:
+        return None if self.system in done else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedJob(Job):
+    """A job whose pictures several systems are shown."""
+
+    systems: tuple[str, ...]
+
+    def without(self, done: Set[str]) -> Self | None:
+        left = tuple(name for name in self.systems if name not in done)
+        return replace(self, systems=left) if left else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanJob(OwnJob):
+    """Show a system the pictures as they are."""
+
     scope: Scope
 
     @property
@@ -33,10 +59,9 @@ class CleanJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseJob(Job):
+class NoiseJob(SharedJob):
     """Show all systems the pictures with random signs of a strength."""
 
-    systems: tuple[str, ...]
     epsilon: float
 
     @property
@@ -65,11 +90,10 @@ class AttackJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GreyBoxJob(AttackJob):
+class GreyBoxJob(AttackJob, SharedJob):
     """Attack a classifier alone, and show all systems that have it what came of it."""
 
     classifier: str
-    systems: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -77,11 +101,10 @@ class GreyBoxJob(AttackJob):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferJob(Job):
+class TransferJob(SharedJob):
     """Attack another classifier, and show systems that do not have it what came of it."""
 
     source: str
-    systems: tuple[str, ...]
     attack: AttackConfig
     epsilon: float
 
@@ -91,14 +114,13 @@ class TransferJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectJob(AttackJob):
+class DirectJob(AttackJob, OwnJob):
     """Attack a defended system itself.
 
     What the system gets wrong unattacked is lost already. A cascade attacks only what still stands after all
     that was tried before on the same pictures at the same strength.
     """
 
-    system: str
     cascade: bool = False
 
     @property
@@ -108,10 +130,9 @@ class DirectJob(AttackJob):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanesJob(Job):
+class PlanesJob(OwnJob):
     """Keep more and more planes of a codec's code, of clean and of grey-box pictures."""
 
-    system: str
     planes: tuple[int, ...]
     """How many are kept, one number after the other."""
     attacks: tuple[AttackConfig, ...]

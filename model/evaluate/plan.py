@@ -1,5 +1,6 @@
 """All that is to be done, as jobs, before any of it is begun."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -54,12 +55,11 @@ class _Planner:
 
     def __init__(self, systems: list[System], preset: Preset, scopes: Scopes, source: str | None) -> None:
         self.systems = systems
-        self.defended = [system for system in systems if not system.undefended]
         self.classifiers = dict.fromkeys(system.classifier_name for system in systems)
         self.preset = preset
         self.counts = {scope: len(indices) for scope, indices in scopes.items()}
         self.source = source
-        self.epsilons = sorted(preset.epsilons, key=lambda epsilon: epsilon != MAIN)
+        self.epsilons = sorted(preset.epsilons, key=lambda epsilon: abs(math.log(epsilon / MAIN)))
 
     def jobs(self) -> list[Job]:
         with_main = MAIN in self.epsilons
@@ -69,13 +69,12 @@ class _Planner:
             found += self._grey_box(epsilon)
         if self.source is not None and with_main and self.preset.allows(MI_FGSM):
             found.append(self._transfer(self.source))
-        cascades: list[DirectJob] = []
+        slow = [system for system in self.systems if system.is_slow_to_attack]
+        fast = [system for system in self.systems if not system.is_slow_to_attack]
         if self.counts["adaptive"]:
-            found += self._each_attack()
-            cascades = list(self._cascades())
-            found += [job for job in cascades if not _is_autoattack(job)]
+            found += self._adaptive(fast)
             if with_main:
-                found += self._alone()
+                found += self._alone(fast)
         found += self._unbounded()
         if with_main:
             found += [
@@ -83,8 +82,10 @@ class _Planner:
                 for system in self.systems
                 if isinstance(system.defence, Codec) and system.planes_can_be_dropped
             ]
-        # AutoAttack takes longest and sees least: it comes last of all.
-        return found + [job for job in cascades if _is_autoattack(job)]
+        if self.counts["adaptive"]:
+            found += self._adaptive(slow)
+        # Stable: but for AutoAttack, which takes longest and sees least, the order stays.
+        return sorted(found, key=_is_autoattack)
 
     def _cost_to_show(self, systems: Iterable[System], scope: Scope) -> float:
         return sum(self.counts[system.scope(scope)] * price(system) for system in systems)
@@ -135,28 +136,26 @@ class _Planner:
             cost=self.counts["all"] * MI_FGSM.passes() + self._cost_to_show(systems, "all"),
         )
 
-    def _each_attack(self) -> Iterator[DirectJob]:
-        """Attacks that all of the adaptive attacker's pictures get, and what the checks want besides."""
+    def _adaptive(self, systems: list[System]) -> Iterator[DirectJob]:
+        """Attacks that all of the adaptive attacker's pictures get, what the checks want besides, and then
+        cascades: attacks that only see what still stands."""
+        defended = [system for system in systems if not system.undefended]
         for epsilon in self.epsilons:
-            for system in self.defended:
+            for system in defended:
                 for attack in self.preset.direct(epsilon, system.defence):
                     yield self._on_system(system, attack, epsilon, "adaptive")
         if MAIN in self.epsilons:
-            for system in self.defended:
+            for system in defended:
                 for attack, epsilon, scope in self.preset.for_the_checks(system.defence):
                     yield self._on_system(system, attack, epsilon, scope)
-
-    def _cascades(self) -> Iterator[DirectJob]:
         for epsilon in self.epsilons:
-            for system in self.systems:
+            for system in systems:
                 for attack in self.preset.cascade(epsilon, system.defence):
                     yield self._on_system(system, attack, epsilon, "adaptive", cascade=True)
 
-    def _alone(self) -> Iterator[DirectJob]:
-        """Attacks that a few pictures get, however they fared before, but where that takes minutes each."""
-        for system in self.systems:
-            if system.is_slow_to_attack:
-                continue
+    def _alone(self, systems: list[System]) -> Iterator[DirectJob]:
+        """Attacks that a few pictures get, however they fared before; where each takes minutes, none do."""
+        for system in systems:
             for attack in self.preset.alone(MAIN, system.defence):
                 # Without a defence, those without a strength are the grey-box ones.
                 if attack.has_epsilon or not system.undefended:
@@ -212,5 +211,5 @@ def _names(systems: list[System]) -> tuple[str, ...]:
     return tuple(system.name for system in systems)
 
 
-def _is_autoattack(job: DirectJob) -> bool:
-    return job.attack.name.startswith("AutoAttack")
+def _is_autoattack(job: Job) -> bool:
+    return isinstance(job, DirectJob) and job.attack.name.startswith("AutoAttack")

@@ -25,7 +25,8 @@ def run(
     Args:
         jobs: of :func:`model.evaluate.plan.plan`, in its order: a cascade goes by what came before.
         executor: who does them.
-        journal: where records go, and from where those of an interrupted run are taken.
+        journal: where records go, and from where those of earlier runs are taken: a job is done for the
+            systems alone that it has none of.
         seed: of everything.
         deadline: on the clock; no job begins after it.
         clock: seconds.
@@ -36,18 +37,19 @@ def run(
     layout = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
     with tqdm(total=sum(job.cost for job in jobs), bar_format=layout, dynamic_ncols=True) as bar:
         for job in jobs:
-            if job.key in journal.done:
+            left = job.without(journal.systems(job.key))
+            if left is None:
                 bar.total -= job.cost
                 continue
             if deadline is not None and clock() > deadline:
                 break
             bar.set_postfix_str(job.key)
             began = time.perf_counter()
-            records = executor.execute(job, seed_of(job, seed), journal.records)
+            records = executor.execute(left, seed_of(job, seed), journal.records)
             seconds = round(time.perf_counter() - began, 2)
             journal.write(job.key, [replace(record, seconds=seconds) for record in records])
             bar.update(job.cost)
-    return [job.key for job in jobs if job.key not in journal.done]
+    return [job.key for job in jobs if job.without(journal.systems(job.key)) is not None]
 
 
 def seed_of(job: Job, seed: int) -> int:

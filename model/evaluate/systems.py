@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -120,6 +120,14 @@ class System:
         if self.defence.digest is not None:
             found[SystemName.parse(self.name).defence.base] = self.defence.digest
         return found
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that its records depend on besides pictures and attacks, JSON values."""
+        planes = None
+        if isinstance(self.defence, Codec):
+            planes = self.defence.planes or self.defence.codec.config.kept
+        return {"weights": self.weights, "planes": planes}
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
