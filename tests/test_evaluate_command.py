@@ -151,9 +151,7 @@ def test_a_budget_leaves_parts_undone_and_the_same_command_goes_on(place, drawn,
     assert without_time(whole) == without_time(unbroken)
 
 
-@pytest.mark.parametrize(
-    "other", [("--seed", "1"), ("--images", "5"), ("--epsilons", "8"), ("--attacks", "FGSM")]
-)
+@pytest.mark.parametrize("other", [("--seed", "1"), ("--images", "5")])
 def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, other):
     assert evaluate(*SMALL, "--max-minutes", "0.00001") == 0
     assert evaluate(*SMALL, *other, "--max-minutes", "0.00001") == 1
@@ -161,22 +159,36 @@ def test_another_evaluation_does_not_go_on_in_its_folder(place, drawn, capsys, o
     assert evaluate(*SMALL, *other, "--report", str(place / "other"), "--max-minutes", "0.00001") == 0
 
 
-def test_of_other_weights_of_the_same_name_all_is_measured_anew_and_of_nothing_else(
-    place, drawn, capsys, systems
-):
-    def jobs() -> list[dict]:
-        lines = (place / "runs" / "report-cifar10" / "journal.jsonl").read_text().splitlines()
-        return [line for line in map(json.loads, lines) if "job" in line]
+def jobs_done(place) -> list[dict]:
+    lines = (place / "runs" / "report-cifar10" / "journal.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if "job" in line]
 
+
+def test_one_more_strength_or_attack_is_measured_alone(place, drawn):
+    """And what was asked for before is in the report no more when it is asked for no more."""
+    report = place / "runs" / "report-cifar10" / "report.json"
+    assert evaluate(*SMALL, "--epsilons", "8") == 0
+    before = len(jobs_done(place))
+    assert evaluate(*SMALL, "--epsilons", "8,2") == 0
+    added = [job["job"] for job in jobs_done(place)[before:]]
+    assert len(added) > 1
+    assert all(key.endswith(" 2") for key in added)
+    whole = len(jobs_done(place))
+    assert evaluate(*SMALL, "--epsilons", "2") == 0
+    assert len(jobs_done(place)) == whole
+    assert {cell["epsilon"] for cell in json.loads(report.read_text())["cells"]} == {None, 2}
+
+
+def test_of_other_weights_of_the_same_name_all_is_measured_anew_and_of_nothing_else(place, drawn, systems):
     name = "comdefend-cifar10"
     assert evaluate(*SMALL) == 0
-    before = jobs()
+    before = jobs_done(place)
     codec = pretrained.find_folder(name)
     shutil.rmtree(codec)
     other = type(systems[1].defence.codec)(systems[1].defence.codec.config)
     other.save_pretrained(codec)
     assert evaluate(*SMALL) == 0
-    added = jobs()[len(before) :]
+    added = jobs_done(place)[len(before) :]
     assert {record["system"] for job in added for record in job["records"]} == {name}
     assert {job["job"] for job in added} == {
         job["job"] for job in before if name in (record["system"] for record in job["records"])

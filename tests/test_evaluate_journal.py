@@ -1,14 +1,17 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from model.data import DataError
-from model.evaluate.journal import Journal
+from model.evaluate.journal import Heading, Journal
 from model.evaluate.record import KINDS, Distances, UnboundedRecord
 from tests.conftest import clean, kept, noise, record
 
-IDENTITY = {"seed": 0, "source": None, "epsilons": (2.0, 8.0)}
 SYSTEMS = {"none": {"weights": "abc"}, "jpeg-75": {}, "codec": {"planes": ((0, 64), (0.7, 16))}}
+HEADING = Heading(
+    {"seed": 0, "source": None}, SYSTEMS, {"all": 3, "adaptive": 3, "few": 2, "costly": 2}, "quick"
+)
 DISTANCES = Distances(success=0.5, median_l2=1.5, median_linf_255=None)
 UNBOUNDED = UnboundedRecord(
     system="none", threat_model="white-box", attack="DeepFool", epsilon=8.0, steps=50, scope="few",
@@ -25,7 +28,7 @@ def path(tmp_path):
 
 
 def written(path) -> Journal:
-    journal = Journal(path, IDENTITY, SYSTEMS)
+    journal = Journal(path, HEADING)
     journal.write("one", ONE)
     journal.write("two", TWO)
     return journal
@@ -33,7 +36,7 @@ def written(path) -> Journal:
 
 def test_what_is_written_is_read_again_in_its_order(path):
     written(path)
-    again = Journal(path, IDENTITY, SYSTEMS)
+    again = Journal(path, HEADING)
     assert list(again.done.items()) == [("one", ONE), ("two", TWO)]
     assert again.records == [*ONE, *TWO]
     lines = path.read_text().splitlines()
@@ -57,25 +60,25 @@ def test_records_of_every_kind_are_read_again_as_what_they_were():
     ],
 )
 def test_what_is_no_record_is_an_error_that_names_the_file(path, line):
-    Journal(path, IDENTITY, SYSTEMS)
+    Journal(path, HEADING)
     with path.open("a") as file:
         file.write(f"{json.dumps(line)}\n")
     with pytest.raises(DataError, match=r"journal\.jsonl holds no records that can be read"):
-        Journal(path, IDENTITY, SYSTEMS)
+        Journal(path, HEADING)
 
 
 def test_reading_it_changes_nothing(path):
     written(path)
     before = path.read_bytes()
-    Journal(path, IDENTITY, SYSTEMS)
+    Journal(path, HEADING)
     assert path.read_bytes() == before
 
 
 def test_a_new_one_holds_its_identity_at_once(path):
-    assert Journal(path, IDENTITY, SYSTEMS).records == []
-    heading = json.loads(path.read_text())
-    assert heading["evaluation"] == {**IDENTITY, "epsilons": [2.0, 8.0]}
-    assert heading["systems"]["codec"] == {"planes": [[0, 64], [0.7, 16]]}
+    assert Journal(path, HEADING).records == []
+    heading = Heading(**json.loads(path.read_text()))
+    assert heading == HEADING.normal() != HEADING
+    assert heading.systems["codec"] == {"planes": [[0, 64], [0.7, 16]]}
 
 
 @pytest.mark.parametrize("cut", [1, 20, 200])
@@ -85,7 +88,7 @@ def test_a_half_written_last_line_is_forgotten(path, cut):
     last = len(whole.splitlines(keepends=True)[-1])
     assert cut < last
     path.write_bytes(whole[:-cut])
-    again = Journal(path, IDENTITY, SYSTEMS)
+    again = Journal(path, HEADING)
     assert list(again.done) == ["one"]
     again.write("two", TWO)
     assert path.read_bytes() == whole
@@ -94,16 +97,16 @@ def test_a_half_written_last_line_is_forgotten(path, cut):
 @pytest.mark.parametrize("begun", [b"", b'{"seed": 0, "wei'])
 def test_a_journal_that_was_hardly_begun_begins_anew(path, begun):
     path.write_bytes(begun)
-    assert Journal(path, IDENTITY, SYSTEMS).records == []
+    assert Journal(path, HEADING).records == []
     assert len(path.read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epsilons": (2.0,)}, {"source": "other"}, {"another": 1}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"source": "other"}, {"another": 1}])
 def test_the_journal_of_another_evaluation_is_refused_and_kept(path, change):
     written(path)
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"holds another evaluation.*--report.*delete it"):
-        Journal(path, IDENTITY | change, SYSTEMS)
+        Journal(path, replace(HEADING, evaluation=HEADING.evaluation | change))
     assert path.read_bytes() == before
 
 
@@ -112,24 +115,43 @@ def test_records_of_systems_that_are_not_the_same_now_stay_in_the_file(path, sys
     """Whoever asks for fewer, or trains one anew, loses nothing: with the old ones all is there again."""
     whole = written(path).records
     before = path.read_text()
-    found = Journal(path, IDENTITY, systems)
+    found = Journal(path, replace(HEADING, systems=systems))
     same = {name for name, what in systems.items() if what == SYSTEMS[name]}
     assert found.records == [record for record in whole if record.system in same]
     assert found.systems("one") == same & {"none", "jpeg-75"}
     assert path.read_text().startswith(before)
-    assert Journal(path, IDENTITY, SYSTEMS).records == whole
+    assert Journal(path, HEADING).records == whole
 
 
 def test_what_a_system_lacked_is_added_to_the_job(path):
     written(path)
     more = {"bits-5": {}} | SYSTEMS
     new = record("bits-5", "FGSM", "011")
-    Journal(path, IDENTITY, more).write("one", [new])
-    again = Journal(path, IDENTITY, more)
+    Journal(path, replace(HEADING, systems=more)).write("one", [new])
+    again = Journal(path, replace(HEADING, systems=more))
     assert again.done == {"one": [new, *ONE], "two": TWO}
     assert again.of(["two", "three", "one"]) == [*TWO, new, *ONE]
     assert again.systems("one") == {"none", "jpeg-75", "bits-5"}
     assert again.systems("three") == set()
+
+
+def test_another_preset_takes_over_all_but_cascades_and_what_was_of_other_pictures(path):
+    cascade = record("none", "PGD", "101", cascade=True)
+    few = record("none", "PGD", "11", scope="few")
+    costly = record("none", "PGD", "11", scope="costly")
+    dial = kept("codec", "clean", "01", planes=3)
+    Journal(path, HEADING).write("a", [cascade, few, costly, dial])
+
+    def left(preset="quick", **counts: int) -> list:
+        scopes = {**HEADING.scopes, **counts}
+        return Journal(path, replace(HEADING, preset=preset, scopes=scopes)).records
+
+    assert left() == [cascade, few, costly, dial]
+    assert left(preset="standard") == [few, costly, dial]
+    assert left(few=1) == [cascade, costly, dial]
+    assert left(costly=1) == [cascade, few, dial]
+    assert left(adaptive=2) == left(all=4) == []
+    assert left() == [cascade, few, costly, dial]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +160,8 @@ def test_what_a_system_lacked_is_added_to_the_job(path):
 )
 def test_what_is_no_journal_of_this_kind_is_refused(path, line):
     path.write_text(f"{line}\n")
-    with pytest.raises(DataError, match=r"journal\.jsonl (is damaged|holds another evaluation)"):
-        Journal(path, {"seed": 0}, SYSTEMS)
+    with pytest.raises(DataError, match=r"journal\.jsonl is (damaged|no journal of this kind)"):
+        Journal(path, HEADING)
     assert path.read_text() == f"{line}\n"
 
 
@@ -148,11 +170,11 @@ def test_damage_in_the_middle_is_an_error_that_names_the_file(path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:30] + b"\n" + lines[2])
     with pytest.raises(DataError, match=r"journal\.jsonl is damaged"):
-        Journal(path, IDENTITY, SYSTEMS)
+        Journal(path, HEADING)
 
 
 def test_without_a_path_it_is_kept_in_memory(tmp_path):
-    journal = Journal(None, IDENTITY, SYSTEMS)
+    journal = Journal(None, HEADING)
     journal.write("one", ONE)
     assert journal.records == ONE
     assert list(tmp_path.iterdir()) == []

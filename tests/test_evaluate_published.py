@@ -2,15 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from app.places import PUBLISHED
-from model.data import evenly_spaced
 from model.defences import AUTHORS
 from model.evaluate import published
-from model.evaluate.journal import JOURNAL, Journal
+from model.evaluate.journal import JOURNAL, Heading, Journal
 from model.evaluate.plan import choose_scopes, plan
 from model.evaluate.presets import PRESETS
 from model.evaluate.report import figures
@@ -49,18 +49,17 @@ def test_a_report_follows_from_its_journal(name, tmp_path):
     report = REPORTS[name]
     path = tmp_path / JOURNAL
     shutil.copy(PUBLISHED.reports / name / JOURNAL, path)
-    identity = json.loads(path.read_text().splitlines()[0])["evaluation"]
-    preset = PRESETS[report["preset"]]
-    assert identity["preset"] == repr(preset)
-    classifier = report["classifier"]
-    assert identity["classifier"] == classifier
+    last = [line for line in map(json.loads, path.read_text().splitlines()) if "job" not in line][-1]
+    preset, classifier = PRESETS[report["preset"]], report["classifier"]
+    assert (last["preset"], last["evaluation"]["classifier"]) == (repr(preset), classifier)
     side = find_classifier(classifier).config().image_size
     names = [system for system in report["defences"] if system != AUTHORS]
     systems = load_systems(names, classifier, None, torch.rand(8, 3, side, side), torch.device("cpu"))
     scopes = choose_scopes(report["images"], preset)
-    assert len(evenly_spaced(report["images"], report["adaptive_images"])) == len(scopes["adaptive"])
+    assert {scope: len(indices) for scope, indices in scopes.items()} == last["scopes"]
     jobs = plan(systems, preset, scopes, transfer_source(classifier))
-    journal = Journal(path, identity, {system.name: system.identity for system in systems})
+    now = replace(Heading(**last), systems={system.name: system.identity for system in systems})
+    journal = Journal(path, now)
     found = figures(journal.of(job.key for job in jobs), systems, scopes)
     assert of_systems(json.loads(json.dumps(found)), names) == of_systems(report, names)
     undone = [job.key for job in jobs if job.without(journal.systems(job.key))]

@@ -12,7 +12,7 @@ from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
 from model.evaluate import measure
 from model.evaluate.jobs import NoiseJob, TransferJob
-from model.evaluate.journal import Journal
+from model.evaluate.journal import Heading, Journal
 from model.evaluate.presets import LARGE, MAIN, MI_FGSM, Preset
 from model.evaluate.record import (
     AttackRecord,
@@ -387,7 +387,7 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     path = tmp_path / "journal.jsonl"
 
     names = dict.fromkeys(DEFENCES)
-    broken = evaluation(SOME, journal=Journal(path, {"seed": 0}, names), source=True)
+    broken = evaluation(SOME, journal=Journal(path, Heading({"seed": 0}, names)), source=True)
     count = itertools.count()
     correct = measure.correct
 
@@ -404,27 +404,27 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     with path.open("ab") as file:
         file.write(b'{"job": "half')
 
-    resumed = evaluation(SOME, journal=Journal(path, {"seed": 0}, names), source=True)
+    resumed = evaluation(SOME, journal=Journal(path, Heading({"seed": 0}, names)), source=True)
     done = dict(resumed.journal.done)
     assert list(done) == list(broken.journal.done)
     assert resumed.run() == []
     assert timeless(resumed.records) == timeless(unbroken.records)
     assert all(resumed.journal.done[key] == records for key, records in done.items())
-    assert timeless(Journal(path, {"seed": 0}, names).records) == timeless(unbroken.records)
+    assert timeless(Journal(path, Heading({"seed": 0}, names)).records) == timeless(unbroken.records)
     with pytest.raises(DataError, match="holds another evaluation"):
-        Journal(path, {"seed": 1}, names)
+        Journal(path, Heading({"seed": 1}, names))
 
 
 def test_one_more_system_is_measured_alone(evaluation, tmp_path, monkeypatch):
     """To the same figures as if it had been there from the start."""
     path, names = tmp_path / "journal.jsonl", dict.fromkeys(DEFENCES)
     before = {name: None for name in names if name != "bits-5"}
-    few = evaluation(SOME, journal=Journal(path, systems=before), only=tuple(before), source=True)
+    few = evaluation(SOME, journal=Journal(path, Heading(systems=before)), only=tuple(before), source=True)
     few.run()
 
     shown, all_of = [], measure.correct
     monkeypatch.setattr(measure, "correct", lambda model, *rest: shown.append(model) or all_of(model, *rest))
-    more = evaluation(SOME, journal=Journal(path, systems=names), source=True)
+    more = evaluation(SOME, journal=Journal(path, Heading(systems=names)), source=True)
     assert more.run() == []
     added = more.executor.systems["bits-5"]
     assert {model.codec for model in shown} == {added.defence}

@@ -19,7 +19,7 @@ from model.device import DeviceError, choose_device, device_name
 from model.evaluate import measure
 from model.evaluate.cells import Report
 from model.evaluate.execute import Executor
-from model.evaluate.journal import JOURNAL, Journal
+from model.evaluate.journal import JOURNAL, Heading, Journal
 from model.evaluate.markdown import table
 from model.evaluate.pictures import load_test_pictures
 from model.evaluate.plan import choose_scopes, plan
@@ -146,18 +146,22 @@ def _measure(
     seed = args.seed or 0
     scopes = choose_scopes(len(data), preset)
     weights = {name: digest for system in systems for name, digest in system.weights.items()}
-    identity = {
-        "classifier": classifier,
-        "data": data.fingerprint(),
-        "preset": repr(preset),
-        "source": source_digest,
-        "seed": seed,
-        "device": device.type,
-        "torch": torch.__version__,
-    }
+    heading = Heading(
+        {
+            "classifier": classifier,
+            "data": data.fingerprint(),
+            "source": source_digest,
+            "seed": seed,
+            "device": device.type,
+            "torch": torch.__version__,
+        },
+        {system.name: system.identity for system in systems},
+        {scope: len(indices) for scope, indices in scopes.items()},
+        repr(preset),
+    )
     folder = (args.report or place / "runs" / f"report-{wanted.name}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / JOURNAL, identity, {system.name: system.identity for system in systems})
+    journal = Journal(folder / JOURNAL, heading)
     pictures = data.to(device)
     jobs = plan(systems, preset, scopes, source)
     left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)

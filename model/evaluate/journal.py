@@ -2,64 +2,87 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from model.data import DataError
-from model.evaluate.record import Record, from_json
+from model.evaluate.record import AttackRecord, Record, ScopeRecord, from_json
 from model.files import write_atomically
 
 JOURNAL = "journal.jsonl"
 """How its file is called in the folder of a report."""
 
 
+@dataclass(frozen=True)
+class Heading:
+    """Under what records were made (JSON values), and so, to a later one, which of them still hold."""
+
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    """What must be equal for any record to be used again."""
+    systems: Mapping[str, Any] = field(default_factory=dict)
+    """What must be equal for a system's records to be, by its name."""
+    scopes: Mapping[str, int] = field(default_factory=dict)
+    """How many pictures each scope has, which says which they are."""
+    preset: str = ""
+    """What must be equal for cascades, which depend on the attacks before. All else that a preset says of
+    an attack is in its job's key."""
+
+    def normal(self) -> Self:
+        """As it comes back from a file."""
+        return type(self)(**json.loads(json.dumps(asdict(self))))
+
+    def keeps(self, record: Record, then: Self) -> bool:
+        """Whether a record that was made under another heading would be the same under this one."""
+        name = record.system
+        scopes = {"all", "adaptive", record.scope if isinstance(record, ScopeRecord) else "all"}
+        return (
+            name in self.systems
+            and name in then.systems
+            and self.systems[name] == then.systems[name]
+            and all(self.scopes.get(scope) == then.scopes.get(scope) for scope in scopes)
+            and (self.preset == then.preset or not (isinstance(record, AttackRecord) and record.cascade))
+        )
+
+
 class Journal:
     """The records of an evaluation, in the order in which they came.
 
-    A line of the file is a job with its records, or a heading: which evaluation this is, and what each system
-    was when the lines beneath it were written. Records of systems that are the same now are used again; those
-    of others stay in the file, unused. So a system can be added, or trained anew, and it alone is measured. A
-    journal of other pictures, attacks or another seed is refused rather than mixed with them.
+    A line of the file is a job with its records, or a heading for the lines beneath it. Records that would be
+    the same under the present heading are used again; others stay in the file, unused. So a system can be
+    added, or trained anew, and it alone is measured; and a longer evaluation of the same pictures takes over
+    what a shorter one has. A journal of other pictures or another seed is refused rather than mixed with it.
 
     Args:
         path: of the file; None keeps the records in memory alone.
-        identity: what must be equal for any record to be used again (JSON values).
-        systems: what must be equal for those of a system to be, by its name (JSON values). A job's records
-            are in their order.
+        heading: the present one. A job's records are in the order of its systems.
     """
 
-    def __init__(
-        self,
-        path: Path | None = None,
-        identity: Mapping[str, Any] | None = None,
-        systems: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, path: Path | None = None, heading: Heading | None = None) -> None:
+        now = (heading or Heading()).normal()
         self.path = path
         self.done: dict[str, list[Record]] = {}
         """What each job came to, by its key, in the order in which they were done."""
         self.seconds = 0.0
         """What these took together."""
-        self._rank = {name: rank for rank, name in enumerate(systems or {})}
+        self._rank = {name: rank for rank, name in enumerate(now.systems)}
         if path is None:
             return
-        heading = json.loads(json.dumps({"evaluation": identity or {}, "systems": systems or {}}))
         lines = self._whole_lines(path) if path.exists() else []
-        then: dict[str, Any] = {}
+        then = Heading()
         for line in lines:
             if "job" in line:
-                same = {
-                    name for name, now in heading["systems"].items() if name in then and then[name] == now
-                }
-                self._read(path, line, same)
-            elif line.get("evaluation") == heading["evaluation"] and isinstance(line.get("systems"), dict):
-                then = line["systems"]
-            else:
+                records = self._read(path, line)
+                self._keep(line["job"], [record for record in records if now.keeps(record, then)])
+                continue
+            then = self._heading(path, line)
+            if then.evaluation != now.evaluation:
                 raise DataError(
-                    f"{path} holds another evaluation (other pictures, attacks or seed, or a format that is "
-                    f"no more): name another folder with --report, or delete it"
+                    f"{path} holds another evaluation (other pictures, or another seed, device or version "
+                    f"of torch): name another folder with --report, or delete it"
                 )
-        if then != heading["systems"] or not lines:
-            lines.append(heading)
+        if then != now or not lines:
+            lines.append(asdict(now))
         write_atomically(path, b"".join(map(self._line, lines)))
 
     @staticmethod
@@ -79,12 +102,21 @@ class Journal:
             raise DataError(f"{path} is damaged (a line is no object): delete it to start anew")
         return lines
 
-    def _read(self, path: Path, line: dict[str, Any], systems: set[str]) -> None:
+    @staticmethod
+    def _heading(path: Path, line: dict[str, Any]) -> Heading:
+        names = {part.name for part in fields(Heading)}
+        if line.keys() != names or not all(isinstance(line[name], dict) for name in names - {"preset"}):
+            raise DataError(
+                f"{path} is no journal of this kind: name another folder with --report, or delete it"
+            )
+        return Heading(**line)
+
+    @staticmethod
+    def _read(path: Path, line: dict[str, Any]) -> list[Record]:
         try:
-            records = [from_json(values) for values in line["records"]]
+            return [from_json(values) for values in line["records"]]
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} holds no records that can be read ({error!r}): delete it") from error
-        self._keep(line["job"], [record for record in records if record.system in systems])
 
     def _keep(self, job: str, records: list[Record]) -> None:
         if records:
