@@ -76,7 +76,7 @@ def test_only_a_whole_codec_of_ours_has_planes_to_drop(systems):
     jobs = plan(systems, QUICK, choose_scopes(8, QUICK))
     (job,) = (job for job in jobs if isinstance(job, PlanesJob))
     assert (job.key, job.planes, job.epsilon, job.images) == (
-        "dial comdefend-tiny",
+        "dial comdefend-tiny: FGSM, 1; BIM, 10",
         tuple(range(1, 13)),
         MAIN,
         8,
@@ -109,7 +109,9 @@ def test_what_costs_more_is_said_to(systems):
     assert jobs["grey-box colours: BIM, 10, 8"].cost > jobs["grey-box colours: FGSM, 1, 8"].cost
     alone, cascade = (jobs[f"{manner} none: PGD, 2, margin, 8"].cost for manner in ("few", "cascade"))
     assert cascade < alone
-    deepfool, c_w = (jobs[f"grey-box colours: {name}, 50, 2, 8, 16"].cost for name in ("DeepFool", "C&W"))
+    deepfool, c_w = (
+        jobs[f"grey-box colours, few: {name}, 50, 2, 8, 16"].cost for name in ("DeepFool", "C&W")
+    )
     assert deepfool < 2 * c_w  # its fifty steps are ten ways back each, but few pictures need more than five
 
 

@@ -13,6 +13,7 @@ from model.data import DataError, ImageSet, to_float
 from model.evaluate import measure
 from model.evaluate.jobs import NoiseJob, TransferJob
 from model.evaluate.journal import Heading, Journal
+from model.evaluate.plan import choose_scopes
 from model.evaluate.presets import LARGE, MAIN, MI_FGSM, Preset
 from model.evaluate.record import (
     AttackRecord,
@@ -380,14 +381,40 @@ class Stopped(RuntimeError):
     pass
 
 
+def heading_of(names: tuple[str, ...], preset: Preset = SOME) -> Heading:
+    """Of the coloured pictures' evaluation."""
+    scopes = {scope: len(indices) for scope, indices in choose_scopes(8, preset).items()}
+    return Heading({"seed": 0}, dict.fromkeys(names), scopes, repr(preset))
+
+
+def test_a_cascade_goes_by_the_attacks_of_its_own_plan_alone(evaluation, tmp_path):
+    """Not by what else a journal holds: what an attack left standing that nobody asked for now."""
+    path = tmp_path / "journal.jsonl"
+    fewer = replace(SOME, attacks=("MI-FGSM", "APGD"))
+    whole = evaluation(SOME, journal=Journal(path, heading_of(DEFENCES)))
+    whole.run()
+    after = evaluation(fewer, journal=Journal(path, heading_of(DEFENCES, fewer)))
+    execute, attacks = after.executor.execute, {}
+
+    def watched(job, seed, before):
+        attacks[job.key] = {record.attack for record in before}
+        return execute(job, seed, before)
+
+    after.executor.execute = watched
+    assert after.run() == []
+    assert {r.attack for r in whole.records} > {"PGD", "Square"}
+    assert attacks["cascade none: APGD, 20, 8"] == {"clean", "noise", "MI-FGSM", "APGD"}
+    assert not any({"PGD", "Square"} & before for before in attacks.values())
+
+
 @pytest.mark.parametrize("stop_at", [3, 25, 45])
 def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, monkeypatch, stop_at):
     unbroken = evaluation(SOME, source=True)
     unbroken.run()
     path = tmp_path / "journal.jsonl"
 
-    names = dict.fromkeys(DEFENCES)
-    broken = evaluation(SOME, journal=Journal(path, Heading({"seed": 0}, names)), source=True)
+    heading = heading_of(DEFENCES)
+    broken = evaluation(SOME, journal=Journal(path, heading), source=True)
     count = itertools.count()
     correct = measure.correct
 
@@ -404,27 +431,27 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     with path.open("ab") as file:
         file.write(b'{"job": "half')
 
-    resumed = evaluation(SOME, journal=Journal(path, Heading({"seed": 0}, names)), source=True)
+    resumed = evaluation(SOME, journal=Journal(path, heading), source=True)
     done = dict(resumed.journal.done)
     assert list(done) == list(broken.journal.done)
     assert resumed.run() == []
     assert timeless(resumed.records) == timeless(unbroken.records)
     assert all(resumed.journal.done[key] == records for key, records in done.items())
-    assert timeless(Journal(path, Heading({"seed": 0}, names)).records) == timeless(unbroken.records)
+    assert timeless(Journal(path, heading).records) == timeless(unbroken.records)
     with pytest.raises(DataError, match="holds another evaluation"):
-        Journal(path, Heading({"seed": 1}, names))
+        Journal(path, replace(heading, evaluation={"seed": 1}))
 
 
 def test_one_more_system_is_measured_alone(evaluation, tmp_path, monkeypatch):
     """To the same figures as if it had been there from the start."""
-    path, names = tmp_path / "journal.jsonl", dict.fromkeys(DEFENCES)
-    before = {name: None for name in names if name != "bits-5"}
-    few = evaluation(SOME, journal=Journal(path, Heading(systems=before)), only=tuple(before), source=True)
+    path = tmp_path / "journal.jsonl"
+    before = tuple(name for name in DEFENCES if name != "bits-5")
+    few = evaluation(SOME, journal=Journal(path, heading_of(before)), only=before, source=True)
     few.run()
 
     shown, all_of = [], measure.correct
     monkeypatch.setattr(measure, "correct", lambda model, *rest: shown.append(model) or all_of(model, *rest))
-    more = evaluation(SOME, journal=Journal(path, Heading(systems=names)), source=True)
+    more = evaluation(SOME, journal=Journal(path, heading_of(DEFENCES)), source=True)
     assert more.run() == []
     added = more.executor.systems["bits-5"]
     assert {model.codec for model in shown} == {added.defence}

@@ -177,7 +177,7 @@ def _measure(
         "seed": seed,
         "device": device_name(device),
         "versions": versions(),
-        "minutes": round(journal.seconds / 60, 1),
+        "minutes": round(sum(journal.seconds.get(job.key, 0) for job in jobs) / 60, 1),
         "weights": weights,
         "strikes": preset.hyper_parameters({s.name: s.defence for s in systems}),
         "not_run": left,

@@ -97,7 +97,8 @@ class GreyBoxJob(AttackJob, SharedJob):
 
     @property
     def key(self) -> str:
-        return f"grey-box {self.classifier}: {self._what}"
+        pictures = "" if self.scope == "all" else f", {self.scope}"
+        return f"grey-box {self.classifier}{pictures}: {self._what}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,4 +142,4 @@ class PlanesJob(OwnJob):
 
     @property
     def key(self) -> str:
-        return f"dial {self.system}"
+        return f"dial {self.system}: {'; '.join(attack.key for attack in self.attacks)}"

@@ -25,8 +25,8 @@ class Heading:
     scopes: Mapping[str, int] = field(default_factory=dict)
     """How many pictures each scope has, which says which they are."""
     preset: str = ""
-    """What must be equal for cascades, which depend on the attacks before. All else that a preset says of
-    an attack is in its job's key."""
+    """What must be equal for cascades, which depend on the attacks before. All else that a preset says is in
+    the jobs' keys."""
 
     def normal(self) -> Self:
         """As it comes back from a file."""
@@ -34,15 +34,20 @@ class Heading:
 
     def keeps(self, record: Record, then: Self) -> bool:
         """Whether a record that was made under another heading would be the same under this one."""
-        name = record.system
-        scopes = {"all", "adaptive", record.scope if isinstance(record, ScopeRecord) else "all"}
+        name, scopes = record.system, {"all"}
+        if isinstance(record, ScopeRecord) and record.scope != "all":
+            scopes |= {"adaptive", record.scope}  # the adaptive attacker's pictures have all smaller scopes
         return (
             name in self.systems
-            and name in then.systems
             and self.systems[name] == then.systems[name]
             and all(self.scopes.get(scope) == then.scopes.get(scope) for scope in scopes)
             and (self.preset == then.preset or not (isinstance(record, AttackRecord) and record.cascade))
         )
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record can have been made under this heading."""
+        whole = not isinstance(record, ScopeRecord) or len(record.right) == self.scopes[record.scope]
+        return whole and record.system in self.systems and isinstance(record.seconds, int | float)
 
 
 class Journal:
@@ -63,8 +68,8 @@ class Journal:
         self.path = path
         self.done: dict[str, list[Record]] = {}
         """What each job came to, by its key, in the order in which they were done."""
-        self.seconds = 0.0
-        """What these took together."""
+        self.seconds: dict[str, float] = {}
+        """What each took, all runs of it together."""
         self._rank = {name: rank for rank, name in enumerate(now.systems)}
         if path is None:
             return
@@ -72,14 +77,14 @@ class Journal:
         then = Heading()
         for line in lines:
             if "job" in line:
-                records = self._read(path, line)
-                self._keep(line["job"], [record for record in records if now.keeps(record, then)])
+                self._keep(line["job"], self._read(path, line, now, then))
                 continue
             then = self._heading(path, line)
             if then.evaluation != now.evaluation:
                 raise DataError(
-                    f"{path} holds another evaluation (other pictures, or another seed, device or version "
-                    f"of torch): name another folder with --report, or delete it"
+                    f"{path} holds another evaluation (other pictures, another classifier to attack or to "
+                    f"transfer from, another seed, device or version of torch): name another folder with "
+                    f"--report, or delete it"
                 )
         if then != now or not lines:
             lines.append(asdict(now))
@@ -96,7 +101,7 @@ class Journal:
         whole = text[: text.rfind(b"\n") + 1]
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is damaged ({error}): delete it to start anew") from error
         if not all(isinstance(line, dict) for line in lines):
             raise DataError(f"{path} is damaged (a line is no object): delete it to start anew")
@@ -111,22 +116,26 @@ class Journal:
             )
         return Heading(**line)
 
-    @staticmethod
-    def _read(path: Path, line: dict[str, Any]) -> list[Record]:
+    def _read(self, path: Path, line: dict[str, Any], now: Heading, then: Heading) -> list[Record]:
+        """Those of a line's records that still hold, but for systems that have theirs already."""
         try:
-            return [from_json(values) for values in line["records"]]
-        except (KeyError, TypeError) as error:
+            records = [from_json(values) for values in line["records"]]
+            there = self.systems(line["job"])
+            if not all(then.fits(record) for record in records):
+                raise ValueError("they are not of what the heading says")
+            return [record for record in records if now.keeps(record, then) and record.system not in there]
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} holds no records that can be read ({error!r}): delete it") from error
 
     def _keep(self, job: str, records: list[Record]) -> None:
         if records:
             found = [*self.done.get(job, ()), *records]
             self.done[job] = sorted(found, key=lambda record: self._rank.get(record.system, 0))
-            self.seconds += max(record.seconds for record in records)
+            self.seconds[job] = self.seconds.get(job, 0) + max(record.seconds for record in records)
 
     @property
     def records(self) -> list[Record]:
-        """All records so far, in the order in which they came."""
+        """All records that there are, in the order in which their jobs came."""
         return [record for records in self.done.values() for record in records]
 
     def of(self, jobs: Iterable[str]) -> list[Record]:

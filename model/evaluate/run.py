@@ -36,7 +36,7 @@ def run(
     """
     layout = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
     with tqdm(total=sum(job.cost for job in jobs), bar_format=layout, dynamic_ncols=True) as bar:
-        for job in jobs:
+        for rank, job in enumerate(jobs):
             left = job.without(journal.systems(job.key))
             if left is None:
                 bar.total -= job.cost
@@ -45,7 +45,8 @@ def run(
                 break
             bar.set_postfix_str(job.key)
             began = time.perf_counter()
-            records = executor.execute(left, seed_of(job, seed), journal.records)
+            before = journal.of(earlier.key for earlier in jobs[:rank])
+            records = executor.execute(left, seed_of(job, seed), before)
             seconds = round(time.perf_counter() - began, 2)
             journal.write(job.key, [replace(record, seconds=seconds) for record in records])
             bar.update(job.cost)

@@ -123,11 +123,16 @@ class System:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that its records depend on besides pictures and attacks, JSON values."""
-        planes = None
-        if isinstance(self.defence, Codec):
-            planes = self.defence.planes or self.defence.codec.config.kept
-        return {"weights": self.weights, "planes": planes}
+        """What must stay for its records to hold, JSON values: its weights, and of a codec what is set beside
+        them and decides figures. Code and packages are not in it."""
+        if not isinstance(self.defence, Codec):
+            return {"weights": self.weights}
+        config = self.defence.codec.config
+        return {
+            "weights": self.weights,
+            "planes": self.defence.planes or config.kept,
+            "surrogate_width": config.surrogate_width,
+        }
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
