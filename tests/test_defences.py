@@ -15,6 +15,7 @@ from model.defences import (
     Defence,
     GaussianNoise,
     Jpeg,
+    JpegByNoise,
     Median,
     UnknownDefenceError,
     load_authors,
@@ -151,7 +152,39 @@ def test_jpeg_knows_every_quality_by_name():
     assert "quality 95" in load_defence("jpeg-95").about
 
 
-@pytest.mark.parametrize("name", ["jpeg-0", "jpeg-96", "jpeg-", "jpeg-best", "magic", "noise-9", "magic:3"])
+def test_jpeg_at_a_lower_quality_for_pictures_that_look_noisy():
+    generator = torch.Generator().manual_seed(0)
+    quiet = torch.linspace(0.2, 0.8, 40).expand(1, 3, 32, 40)
+    noisy = quiet + 4 / 255 * torch.randn(quiet.shape, generator=generator)
+    pictures = torch.cat([quiet, noisy, quiet])
+    defence = load_defence("jpeg-90-10")
+    assert isinstance(defence, JpegByNoise)
+    assert "quality 90, 10 of a noisy picture" in defence.about
+    defended = defence(pictures)
+    assert torch.equal(defended[::2], Jpeg(90)(pictures[::2]))
+    assert torch.equal(defended[1:2], Jpeg(10)(noisy))
+    slopes = []
+    for gradient in defence.gradients:
+        defence.gradient = gradient
+        x = pictures.clone().requires_grad_()
+        attacked = defence(x)
+        assert torch.allclose(attacked, defended, atol=1e-6)
+        slopes.append(torch.autograd.grad(attacked.square().sum(), x)[0])
+        lower = Jpeg(10)
+        lower.gradient = gradient
+        alone = noisy.clone().requires_grad_()
+        (wanted,) = torch.autograd.grad(lower(alone).square().sum(), alone)
+        assert torch.allclose(slopes[-1][1:2], wanted, atol=1e-5)
+    assert not torch.allclose(slopes[0], slopes[2], atol=1e-3)
+
+
+NO_DEFENCES = (
+    *("jpeg-0", "jpeg-96", "jpeg-", "jpeg-75-", "jpeg-75-0", "jpeg-1-2-3", "jpeg-best", "jpeg-" + 5000 * "9"),
+    *("magic", "noise-9", "magic:3"),
+)
+
+
+@pytest.mark.parametrize("name", NO_DEFENCES)
 def test_an_unknown_name_is_answered_with_the_names(name):
     with pytest.raises(
         UnknownDefenceError, match=r"none, jpeg-75.*noise-8, comdefend-cifar10.*authors"

@@ -98,10 +98,11 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     retrained = f"comdefend-cifar10-purify@{RETRAINED}"
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
     jpegs, others = baselines[:4], baselines[4:]
+    more = ["jpeg-20", "jpeg-15", "jpeg-10", "jpeg-75-15"]
     dial = ["comdefend-photo", "comdefend-photo:64", "comdefend-photo:8"]
-    assert default_names("imagenet", None) == ["none", ours[1], *jpegs, "jpeg-15", *others]
+    assert default_names("imagenet", None) == ["none", ours[1], *jpegs, *more, *others]
     (weights / "comdefend-photo").mkdir()
-    photographs = ["none", *dial, ours[1], *jpegs, "jpeg-15", *others]
+    photographs = ["none", *dial, ours[1], *jpegs, *more, *others]
     assert default_names("imagenet", None) == photographs
     for name in ("cifar10-robust", "cifar10-adversarial"):
         (weights / name).mkdir()

@@ -6,7 +6,7 @@ nothing and the checks report it as masked.
 """
 
 from model.defences.base import Defence, Nothing, UnknownDefenceError
-from model.defences.classic import BitDepth, GaussianNoise, Jpeg, Median
+from model.defences.classic import BitDepth, GaussianNoise, Jpeg, JpegByNoise, Median
 from model.defences.learned import Codec, Denoising
 from model.defences.registry import AUTHORS, DEFENCES, DefenceName, load_authors, load_defence
 
@@ -20,6 +20,7 @@ __all__ = [
     "Denoising",
     "GaussianNoise",
     "Jpeg",
+    "JpegByNoise",
     "Median",
     "Nothing",
     "UnknownDefenceError",

@@ -1,6 +1,7 @@
 """Defences that nobody has to train."""
 
 import io
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from model.defences.base import Defence
 from model.jpeg import jpeg, no_round, soft_round
+from model.noise import noise_level
 from model.ops import straight_through
 
 
@@ -41,6 +43,32 @@ class Jpeg(Defence):
         return straight_through(
             hard, jpeg(x, self.quality, soft_round if self.gradient == "soft rounding" else no_round)
         )
+
+
+class JpegByNoise(Defence):
+    """JPEG, at a lower quality where a picture looks noisy (:func:`model.noise.noise_level`).
+
+    A codec that keeps fewer planes of noisy pictures has this for its yardstick: JPEG that is let in on the
+    same secret. It has JPEG's stand-ins; the choice of a quality is constant but for jumps, and has none.
+    """
+
+    gradients = Jpeg.gradients
+    bound: ClassVar[float] = 0.7
+    """The noise, in 1/255, from which on a picture is a noisy one: where ``comdefend-photo`` starts to keep
+    fewer planes."""
+
+    def __init__(self, quality: int, lower: int) -> None:
+        super().__init__()
+        self.usual, self.lower = Jpeg(quality), Jpeg(lower)
+
+    @property
+    def about(self) -> str:
+        return f"JPEG, quality {self.usual.quality}, {self.lower.quality} of a noisy picture, 4:2:0"
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.usual.gradient = self.lower.gradient = self.gradient
+        is_noisy = 255 * noise_level(x) >= self.bound
+        return torch.where(is_noisy.view(-1, 1, 1, 1), self.lower(x), self.usual(x))
 
 
 class BitDepth(Defence):

@@ -10,7 +10,7 @@ from model import files, pretrained
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.defences.base import Defence, Nothing, UnknownDefenceError
-from model.defences.classic import BitDepth, GaussianNoise, Jpeg, Median
+from model.defences.classic import BitDepth, GaussianNoise, Jpeg, JpegByNoise, Median
 from model.defences.learned import Codec, Denoising
 from model.denoiser import Denoiser
 from model.zoo import CODECS, DENOISERS
@@ -27,6 +27,8 @@ DEFENCES: dict[str, Callable[[], Defence]] = {
 """Besides these, every denoiser is a defence, by its name; and every codec, by its name, its folder or a Hub
 id, and ``NAME:PLANES``."""
 
+QUALITIES = frozenset(map(str, range(1, 96)))
+"""Of JPEG, as its defences' names say them."""
 AUTHORS = "authors"
 """The authors' released weights, which are not in this repository."""
 
@@ -37,7 +39,7 @@ class DefenceName(NamedTuple):
     text: str
     """As it was given."""
     base: str
-    """A key of ``DEFENCES``; "jpeg-Q"; a denoiser's name; or a codec's name, folder or Hub id."""
+    """A key of ``DEFENCES``; "jpeg-Q"; "jpeg-Q-R"; a denoiser's name; or a codec's name, folder or Hub id."""
     planes: int | None = None
     """How many are kept; None: as many as the codec is meant to."""
 
@@ -63,7 +65,8 @@ def load_defence(
 
     Args:
         name: a key of ``DEFENCES``; a denoiser's name; a codec's name, folder or Hub id, with ``:6`` after it
-            for six planes; or "jpeg-Q" for a quality of 1 to 95.
+            for six planes; "jpeg-Q" for a quality of 1 to 95; or "jpeg-Q-R" for another of pictures that
+            look noisy.
         authors: the safetensors file with the authors' weights, for the name "authors".
         pictures: shape (B,3,H,W) in [0,1], to fit the width of that codec's straight-through gradient to.
 
@@ -74,9 +77,8 @@ def load_defence(
     text, base, planes = DefenceName.parse(name) if isinstance(name, str) else name
     if text in DEFENCES:
         return DEFENCES[text]()
-    kind, _, quality = text.partition("-")
-    if kind == "jpeg" and quality.isdecimal() and 1 <= int(quality) <= 95:
-        return Jpeg(int(quality))
+    if (jpeg := _jpeg(text)) is not None:
+        return jpeg
     if text == AUTHORS:
         if authors is None:
             raise UnknownDefenceError("the defence 'authors' wants their weights: --authors FILE.safetensors")
@@ -95,6 +97,19 @@ def load_defence(
     about = f"ComDefend, {what}" + (f", {planes} planes" if planes is not None else "")
     file = folder / pretrained.TENSORS_FILE if folder else None
     return Codec(ComDefend.from_pretrained(base), planes, about, file)
+
+
+def _jpeg(name: str) -> Defence | None:
+    """JPEG of that name, "jpeg-Q" or "jpeg-Q-R", if it is one."""
+    kind, *qualities = name.split("-")
+    if kind != "jpeg" or not all(text in QUALITIES for text in qualities):
+        return None
+    match [int(text) for text in qualities]:
+        case [quality]:
+            return Jpeg(quality)
+        case [quality, lower]:
+            return JpegByNoise(quality, lower)
+    return None
 
 
 def load_authors(file: Path, pictures: Tensor | None = None) -> ComDefend:

@@ -21,6 +21,8 @@ PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.
 PHOTO_DIAL = (64, 8)
 """Planes of photographs' codecs, besides those that are meant to be kept: 4 bits per pixel, and half one."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
+PHOTO_JPEGS = ("jpeg-20", "jpeg-15", "jpeg-10", "jpeg-75-15")
+"""Of photographs, besides: they stand more compression, and their codec looks at how noisy each is."""
 
 
 class SystemName(NamedTuple):
@@ -147,7 +149,7 @@ def default_names(classifier: str, authors: Path | None) -> list[str]:
         if entry.compared_with == classifier and entry.has_folder:
             names += _lines_of(entry, zoo.default_codec(pictures))
     others = [name for name in DEFENCES if name not in ("none", *JPEGS)]
-    jpegs = [*JPEGS, *(["jpeg-15"] if photographs else [])]
+    jpegs = [*JPEGS, *(PHOTO_JPEGS if photographs else ())]
     return [*names, *(["authors"] if authors else []), *jpegs, *others]
 
 
