@@ -1,7 +1,5 @@
 """Which device computes."""
 
-import ctypes
-import platform
 import time
 from statistics import median
 from typing import Any, TypeVar, cast
@@ -62,18 +60,6 @@ def convolution_seconds(dtype: torch.dtype, repeats: int = 5) -> float:
         nn.functional.conv2d(x.requires_grad_(), weight, padding=1).square().mean().backward()
         times.append(time.perf_counter() - start)
     return median(times[2:])  # the first ones compile
-
-
-def keep_memory() -> None:
-    """Let the C library keep the memory of large tensors instead of giving it back at every step.
-
-    A third of a training's processor time was the system's without this. Only glibc has these settings;
-    elsewhere nothing happens. They are ``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of mallopt(3).
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        for setting in (-1, -3):
-            library.mallopt(setting, 2**31 - 1)
 
 
 def no_denormals() -> None:

@@ -20,16 +20,16 @@ def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 left_alone = pages()
-kept = memory.keep_freed()
+kept = memory.keep_freed({at_most})
 pages()
 print(kept, left_alone, pages())
 """
 PAGES = 16 * 1024  # of 4 kB in 64 MB
 
 
-def run(**environment: str) -> tuple[str, int, int]:
+def run(at_most: int = memory.KEPT, **environment: str) -> tuple[str, int, int]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM.format(at_most=at_most)],
         capture_output=True,
         text=True,
         check=True,
@@ -41,8 +41,9 @@ def run(**environment: str) -> tuple[str, int, int]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc alone is told")
 @pytest.mark.processes
-def test_a_tensor_takes_the_memory_that_another_has_left():
-    kept, before, after = run()
+@pytest.mark.parametrize("at_most", [memory.KEPT, memory.ALL])
+def test_a_tensor_takes_the_memory_that_another_has_left(at_most):
+    kept, before, after = run(at_most)
     assert kept == "True"
     if before < PAGES:
         pytest.skip("pages are large here, or another malloc is at work")

@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from model import memory
 from model.config import ConfigError
 from model.data import DataError, ImageSet
-from model.device import (
-    DeviceError,
-    choose_device,
-    device_name,
-    fast_math,
-    keep_memory,
-    training_precision,
-)
+from model.device import DeviceError, choose_device, device_name, fast_math, training_precision
 from model.files import StorageError, WeightsError
 from model.recipes import TASKS, Recipe, SettingError, Task
 from model.recipes.settings import as_text
@@ -95,7 +89,7 @@ def _train(args: argparse.Namespace, command: str, place: Path, clock: Clock) ->
     # Each of several processes has a device of its own.
     device = accelerator.device if accelerator.num_processes > 1 else choose_device(args.device)
     fast_math(device)
-    keep_memory()
+    memory.keep_freed(memory.ALL)
     kind = TASKS[args.train]
     given = given_settings(args)
     names = kind.folders(kind.chosen(**given))
