@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from model import ComDefend, device, files, recipes
 from model.classifiers import Classifier
 from model.data import DataError, load_photographs, random_crops, to_float
+from model.noise import noise_level
 from model.recipes import PhotoTask, SettingError
 from model.recipes.guides import Guide
 from tests.conftest import TINY_LIGHT, script
@@ -280,20 +282,40 @@ def test_its_divergence_is_from_what_was_said_of_the_photographs(data):
     assert step.loss.item() == pytest.approx((wanted.exp() * (wanted - found)).sum(1).mean().item(), rel=1e-3)
 
 
-def test_it_sees_reconstructions_from_all_planes_and_from_fewer(data, monkeypatch):
-    kept, whole = [], ComDefend.forward
+@pytest.fixture
+def kept_by_the_classifier(data, monkeypatch):
+    """Noise of pictures from whose reconstructions a classifier learns, and how many planes these have."""
+    seen, whole = [], ComDefend.forward
 
     def spy(codec, x, planes):
-        kept.extend(planes.tolist())
+        seen.extend(zip((255 * noise_level(x)).tolist(), planes.tolist(), strict=True))
         return whole(codec, x, planes=planes)
 
     monkeypatch.setattr(ComDefend, "forward", spy)
-    task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(dropout=0.5))
-    for seed in range(20):
-        task.step(data[0].images[:4], data[0].labels[:4], 0.0, torch.Generator().manual_seed(seed))
-    most = task.codec.planes
-    assert min(kept) == -(-most // 4)
-    assert 0.3 < sum(planes == most for planes in kept) / len(kept) < 0.8
+
+    def of(**config):
+        seen.clear()
+        task = recipes.AnswersTask(data[0], recipes.AnswersTask.chosen(dropout=0.5, untouched=0.5))
+        task.codec.config = replace(task.codec.config, **config)
+        for seed in range(20):
+            task.step(data[0].images[:4], data[0].labels[:4], 0.0, torch.Generator().manual_seed(seed))
+        return seen, task.codec.planes
+
+    return of
+
+
+def test_it_sees_reconstructions_from_all_planes_and_from_fewer(kept_by_the_classifier):
+    kept, most = kept_by_the_classifier()
+    assert min(planes for _, planes in kept) == -(-most // 8)
+    assert 0.3 < sum(planes == most for _, planes in kept) / len(kept) < 0.8
+
+
+def test_it_sees_no_more_planes_than_the_codec_keeps_of_a_noisy_picture(kept_by_the_classifier):
+    kept, most = kept_by_the_classifier(kept=((0, 12), (3, 2)))
+    assert {planes for noise, planes in kept if noise >= 3} == {2}
+    quiet = [planes for noise, planes in kept if noise < 3]
+    assert max(quiet) == most
+    assert min(quiet) < most
 
 
 def test_more_and_more_bits_are_hard(data, monkeypatch):

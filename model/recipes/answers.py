@@ -17,7 +17,7 @@ from model.recipes.settings import SHARE, Settings, setting
 from model.recipes.task import Stage, Step, Task
 from model.zoo import PHOTO, default_classifier
 
-LEAST = 4
+LEAST = 8
 """The fewest planes that are kept are this part of all."""
 
 
@@ -29,19 +29,23 @@ class AnswersSettings(Settings):
         default_classifier("photographs"), "the classifier at the beginning, which is its own teacher (name)"
     )
     codec: str = setting(PHOTO, "the codec whose reconstructions it sees (name or folder)")
+    untouched: float = setting(0.3, "share of photographs without noise", SHARE)
     strongest: float = setting(
-        0.1, "greatest standard deviation of the noise on photographs, from none on, in [0,1]", SHARE
+        0.1, "greatest standard deviation of the noise on the others, from none on, in [0,1]", SHARE
     )
     coarse: float = setting(0.1, "greatest standard deviation of coarse noise of each grain beside it", SHARE)
-    dropout: float = setting(0.5, "share of reconstructions from fewer planes of the code", SHARE)
+    dropout: float = setting(
+        0.5, "share of reconstructions from fewer planes than the codec keeps by itself", SHARE
+    )
 
 
 class AnswersTask(Task[AnswersSettings]):
     """A defence at training and test time, without labels and without adversarial pictures.
 
-    The classifier learns from itself: of reconstructions, of hardly and of very noisy photographs, from all
-    planes of the code or from fewer, it is to say what it said of the clean photographs before the training
-    (Kullback-Leibler divergence). The codec is fixed, and so are batch norm's statistics.
+    The classifier learns from itself: of reconstructions, of clean, of hardly and of very noisy photographs,
+    from as many planes of the code as the codec keeps of each or from fewer, it is to say what it said of the
+    clean photographs before the training (Kullback-Leibler divergence). The codec is fixed, and so are batch
+    norm's statistics.
     """
 
     name = "answers"
@@ -80,20 +84,23 @@ class AnswersTask(Task[AnswersSettings]):
         with torch.no_grad():
             wanted = self.teacher.to(x.device)(x).float().softmax(1)
             codec = self.codec.to(x.device)
-            planes = self.planes(len(x), generator)
-            x_hat = codec(self.disturbed(x, generator), planes=planes).float()
+            seen = self.disturbed(x, generator)
+            x_hat = codec(seen, planes=self.planes(seen, generator)).float()
         answers = self.model(x_hat).float().log_softmax(1)
         divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
         return Step(divergence, {"divergence": divergence.detach()})
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
-        return disturbed(x, 0.0, self.settings.strongest, self.settings.coarse, generator)
+        """Pictures (B,3,H,W) in [0,1], most of them under white and coarse noise of random strengths."""
+        found = disturbed(x, 0.0, self.settings.strongest, self.settings.coarse, generator)
+        untouched = torch.rand(len(x), generator=generator, device=x.device) < self.settings.untouched
+        return torch.where(untouched.view(-1, 1, 1, 1), x, found)
 
-    def planes(self, count: int, generator: torch.Generator) -> Tensor:
-        """How many planes each of ``count`` reconstructions is made of, shape (count,), int64."""
+    def planes(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """How many planes the reconstruction of each picture (B,3,H,W) is made of, shape (B,), int64."""
         total = self.codec.planes
-        return kept_planes(count, -(-total // LEAST), total, self.settings.dropout, generator)
+        fewer = kept_planes(len(x), -(-total // LEAST), total, self.settings.dropout, generator)
+        return torch.minimum(fewer, torch.as_tensor(self.codec.kept_of(x), device=x.device))
 
     def finish(self, data: ImageSet) -> None:
         self.model.half()
