@@ -11,7 +11,7 @@ from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
 from model.evaluate import measure
-from model.evaluate.jobs import NoiseJob, TransferJob
+from model.evaluate.jobs import NoiseJob, PlanesJob, TransferJob
 from model.evaluate.journal import Heading, Journal
 from model.evaluate.plan import choose_scopes
 from model.evaluate.presets import LARGE, MAIN, MI_FGSM, Preset
@@ -304,6 +304,16 @@ def test_planes_are_kept_from_one_to_all(whole, systems, coloured):
         wanted = (r for r in whole.of(system="comdefend-tiny", attack=attack, scope="all")
                   if r.epsilon in (None, MAIN))  # fmt: skip
         assert right == next(wanted).right
+
+
+@pytest.mark.parametrize("kept", [3, ((0, 3), (2, 1))])
+def test_the_dial_goes_beyond_what_a_codec_keeps_by_itself(whole, systems, coloured, monkeypatch, kept):
+    codec = systems[1].defence.codec
+    monkeypatch.setattr(codec, "config", replace(codec.config, kept=kept))
+    found = Evaluation([systems[1]], coloured, WHOLE)
+    (job,) = (job for job in found.jobs if isinstance(job, PlanesJob))
+    wanted = {(r.attack, r.planes): r.right for r in whole.records if isinstance(r, PlanesRecord)}
+    assert {(r.attack, r.planes): r.right for r in found.do(job)} == wanted
 
 
 def test_an_attack_without_a_strength_counts_only_inside_the_ball(whole):

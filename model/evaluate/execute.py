@@ -204,7 +204,7 @@ class Executor:
             shown.append((attack.name, "grey-box", job.epsilon, found.pictures))
         records = []
         for name, threat_model, epsilon, pictures in shown:
-            code = codec.compress(pictures)
+            code = codec.compress(pictures, codec.planes)  # all of them, however few it would keep by itself
             size = (pictures.shape[-2], pictures.shape[-1])
             for planes in job.planes:
                 rebuilt = codec.reconstruct(keep_planes(code, planes), size)
