@@ -17,6 +17,7 @@ from model.attacks import (
     round_to_8_bits,
 )
 from model.data import to_float
+from tests.evaluations import AUTO_ATTACK
 
 
 def parameters(name: str, steps: int = 10) -> dict:
@@ -204,17 +205,17 @@ def test_the_evaluations_own_attacks_stay_inside_their_ball(name, threat_model, 
     model = DefendedClassifier(classifier, codec) if threat_model == "adaptive" else classifier
     labels = model(pictures).argmax(1)
     torch.manual_seed(1)
-    found = attack(name, model, pictures, labels, epsilon=2, steps=2, seed=5)
+    found = attack(name, model, pictures, labels, epsilon=8, steps=2, seed=5)
     assert torch.equal(round_to_8_bits(found), found)
-    assert ((found - pictures) * 255).abs().max() <= 2 + 1e-3
+    assert ((found - pictures) * 255).abs().max() <= 8 + 1e-3
     if threat_model == "grey-box":
         assert (model(found).argmax(1) != labels).any()
     torch.manual_seed(2)
-    assert torch.equal(found, attack(name, model, pictures, labels, epsilon=2, steps=2, seed=5))
+    assert torch.equal(found, attack(name, model, pictures, labels, epsilon=8, steps=2, seed=5))
 
 
-def test_autoattack_asks_the_next_where_the_one_before_failed():
-    """No gradient leads over the edge of this model; Square, the last, sees the scores alone."""
+def test_the_last_part_of_autoattack_needs_no_gradient():
+    """None leads over the edge of this model; Square sees the scores alone."""
 
     class Edge(torch.nn.Module):
         """Wrong as soon as a corner of the picture is brighter than it was, and flat."""
@@ -230,17 +231,19 @@ def test_autoattack_asks_the_next_where_the_one_before_failed():
 
     x = torch.full((4, 3, 16, 16), 128 / 255)
     labels = torch.zeros(4, dtype=torch.long)
-    assert (Edge()(attack("APGD-DLR", Edge(), x, labels, epsilon=8, steps=2)).argmax(1) == labels).all()
-    found = attack("AutoAttack", Edge(), x, labels, epsilon=8, steps=2)
+    *before, last = AUTO_ATTACK
+    for name in before[:2]:
+        assert (Edge()(attack(name, Edge(), x, labels, epsilon=8, steps=2)).argmax(1) == labels).all()
+    found = attack(last, Edge(), x, labels, epsilon=8, steps=2)
     assert (Edge()(found).argmax(1) != labels).any()  # some of four: Square draws where it looks
 
 
-def test_autoattack_takes_pictures_whatever_their_order_in_memory(systems, coloured):
-    """Margins above 8/255 stand after APGD, so that FAB has something to do."""
+@pytest.mark.parametrize("name", AUTO_ATTACK)
+def test_autoattack_takes_pictures_whatever_their_order_in_memory(name, systems, coloured):
     x = to_float(coloured.images)[3:5]
     labels = coloured.labels[3:5]
-    wanted = attack("AutoAttack", systems[0].classifier, x.contiguous(), labels, epsilon=8, steps=2)
-    assert torch.equal(attack("AutoAttack", systems[0].classifier, x, labels, epsilon=8, steps=2), wanted)
+    wanted = attack(name, systems[0].classifier, x.contiguous(), labels, epsilon=8, steps=2)
+    assert torch.equal(attack(name, systems[0].classifier, x, labels, epsilon=8, steps=2), wanted)
 
 
 def test_the_page_does_not_offer_the_evaluations_own_attacks():

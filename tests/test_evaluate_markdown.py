@@ -39,7 +39,10 @@ def test_the_table_says_of_which_attacks_the_worst_case_is(report):
     said = "The worst case is of FGSM, BIM, PGD, at 8/255 also of Square, transfer, DeepFool. "
     assert said in table(report)
     assert "greater ones. Without AutoAttack it is an upper bound." in table(report)
-    report["cells"].append(cell("jpeg-50", "AutoAttack", 8.0, "adaptive", 0.1, cascade=True))
+    report["cells"].append(cell("jpeg-50", "AutoAttack (APGD-CE)", 8.0, "adaptive", 0.1, cascade=True))
+    assert said.replace("DeepFool", "DeepFool, AutoAttack (APGD-CE)") in table(report)
+    assert "greater ones. Without AutoAttack it is an upper bound." in table(report)
+    report["cells"].append(cell("jpeg-50", "AutoAttack (Square)", 8.0, "adaptive", 0.1, cascade=True))
     assert said.replace("DeepFool", "DeepFool, AutoAttack") in table(report)
     assert "greater ones. Without AutoAttack (at 2/255) it is an upper bound." in table(report)
     report["cells"].append(cell("jpeg-50", "AutoAttack", 2.0, "adaptive", 0.1, cascade=True))

@@ -7,6 +7,7 @@ from model.attacks import ATTACKS, EVALUATION_ATTACKS, find_attack
 from model.attacks.pgd import Descent
 from model.defences import BitDepth, GaussianNoise, Nothing
 from model.evaluate.presets import FGSM, LARGE, MAIN, MI_FGSM, PRESETS, AttackConfig, Preset, pgd_config
+from tests.evaluations import AUTO_ATTACK, AUTO_ATTACK_RAND
 
 SUITE = Preset("tiny", 8, 4, 2, epsilons=(2.0, MAIN), steps=3, restarts=2, suite=True, queries=7)
 
@@ -45,7 +46,7 @@ def test_the_suite_is_run_at_the_main_strength_or_everywhere(codec):
         "FGSM", "BIM", "PGD", "MI-FGSM", "APGD", "APGD-DLR",
     ]  # fmt: skip
     assert names(SUITE.cascade(MAIN, codec)) == [
-        "PGD", "PGD", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "Square", "AutoAttack",
+        "PGD", "PGD", "PGD", "MI-FGSM", "APGD", "APGD-DLR", "Square", *AUTO_ATTACK,
     ]  # fmt: skip
     assert names(SUITE.grey(2.0)) == ["FGSM", "BIM", "PGD"]
     assert SUITE.cascade(2.0, codec) == SUITE.alone(2.0, codec) == []
@@ -74,7 +75,7 @@ def test_the_cascade_tries_another_loss_and_every_other_stand_in(codec):
 
 
 def test_a_few_pictures_get_every_attack_but_autoattack_alone(codec):
-    cascade = [attack for attack in SUITE.cascade(MAIN, codec) if attack.name != "AutoAttack"]
+    cascade = [attack for attack in SUITE.cascade(MAIN, codec) if attack.name not in AUTO_ATTACK]
     alone = SUITE.alone(MAIN, codec)
     assert alone[: len(cascade)] == cascade
     assert names(alone[len(cascade) :]) == ["DeepFool", "C&W"]
@@ -86,8 +87,8 @@ def test_gradients_are_averaged_where_the_defence_draws_random_numbers():
         assert attack.descent is None or attack.descent.draws == 10
     for attack in SUITE.grey(MAIN) + SUITE.direct(MAIN, Nothing()) + SUITE.cascade(MAIN, Nothing()):
         assert attack.descent is None or attack.descent.draws == 1
-    assert SUITE.cascade(MAIN, noise)[-1].name == "AutoAttack-rand"
-    assert "AutoAttack-rand" not in names(SUITE.alone(MAIN, noise))
+    assert names(SUITE.cascade(MAIN, noise))[-2:] == AUTO_ATTACK_RAND
+    assert not set(AUTO_ATTACK_RAND) & set(names(SUITE.alone(MAIN, noise)))
 
 
 def test_only_attacks_without_a_gradient_are_black_box(codec):
@@ -109,6 +110,7 @@ def test_chosen_attacks_are_the_only_ones(codec):
     assert names(some.grey(MAIN)) == ["BIM"]
     assert names(some.direct(MAIN, codec)) == ["BIM"]
     assert names(some.cascade(MAIN, codec)) == names(some.alone(MAIN, codec)) == ["Square"]
+    assert names(replace(SUITE, attacks=("AutoAttack",)).cascade(MAIN, codec)) == AUTO_ATTACK
 
 
 def test_every_attack_is_told_apart_by_its_key(codec):

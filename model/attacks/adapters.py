@@ -145,27 +145,10 @@ def _torchattacks() -> Any:
     return torchattacks
 
 
-def _auto_attack(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
-    """AutoAttack's four, each on what the ones before it left; torchattacks' own takes ten steps only."""
-    lib, classes = _torchattacks(), _count_classes(model)
-    return lib.MultiAttack(
-        [
-            lib.APGD(model, eps=epsilon, steps=steps, seed=seed, loss="ce"),
-            lib.APGDT(model, eps=epsilon, steps=steps, seed=seed, n_classes=classes),
-            lib.FAB(model, eps=epsilon, steps=steps, seed=seed, multi_targeted=True, n_classes=classes),
-            lib.Square(model, eps=epsilon, n_queries=50 * steps, seed=seed),
-        ]
-    )
-
-
-def _auto_attack_rand(model: nn.Module, epsilon: float, steps: int, seed: int) -> "Attack":
-    """AutoAttack's two for randomised defences."""
-    lib = _torchattacks()
-    return lib.MultiAttack(
-        [
-            lib.APGD(model, eps=epsilon, steps=steps, seed=seed, loss=loss, eot_iter=20)
-            for loss in ("ce", "dlr")
-        ]
+def _apgd(loss: str, draws: int = 1) -> Build:
+    """APGD on one of its losses, as torchattacks names them, each gradient the mean of ``draws``."""
+    return lambda model, epsilon, steps, seed: _torchattacks().APGD(
+        model, eps=epsilon, steps=steps, seed=seed, loss=loss, eot_iter=draws
     )
 
 
@@ -173,16 +156,6 @@ def _count_classes(model: nn.Module) -> int:
     with torch.no_grad():
         logits: Tensor = model(torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device))
     return logits.shape[1]
-
-
-def _apgd(loss: str) -> Adapter:
-    """APGD on one of its losses, as torchattacks names them."""
-    return Adapter(
-        lambda model, epsilon, steps, seed: _torchattacks().APGD(
-            model, eps=epsilon, steps=steps, seed=seed, loss=loss
-        ),
-        forwards=lambda steps: steps + 2,
-    )
 
 
 DEEPFOOL = Adapter(
@@ -194,7 +167,7 @@ CARLINI_WAGNER = Adapter(
     lambda model, epsilon, steps, seed: _torchattacks().CW(model, c=1.0, kappa=0.0, steps=steps, lr=0.01),
     carlini_wagner=True,
 )
-APGD, APGD_DLR = _apgd("ce"), _apgd("dlr")
+APGD, APGD_DLR = (Adapter(_apgd(loss), forwards=lambda steps: steps + 2) for loss in ("ce", "dlr"))
 SQUARE = Adapter(
     lambda model, epsilon, steps, seed: _torchattacks().Square(
         model, eps=epsilon, n_queries=steps, seed=seed
@@ -202,8 +175,35 @@ SQUARE = Adapter(
     forwards=lambda steps: steps + 2,
     backward=False,
 )
-# Square alone has 50 queries a step.
-AUTO_ATTACK, AUTO_ATTACK_RAND = (
-    Adapter(build, forwards=lambda steps: 50 * steps, backward=False)
-    for build in (_auto_attack, _auto_attack_rand)
-)
+TARGETS = 9
+"""To how many other classes AutoAttack's targeted parts lead, one after the other."""
+SQUARE_QUERIES = 50
+"""Queries of AutoAttack's Square for each step of its other parts."""
+DRAWS = 20
+"""Gradients of which AutoAttack's parts for randomised defences take the mean."""
+AUTO_ATTACK = {
+    "APGD-CE": APGD,
+    "APGD-T": Adapter(
+        lambda model, epsilon, steps, seed: _torchattacks().APGDT(
+            model, eps=epsilon, steps=steps, seed=seed, n_classes=_count_classes(model)
+        ),
+        forwards=lambda steps: TARGETS * (steps + 2),
+    ),
+    "FAB-T": Adapter(
+        lambda model, epsilon, steps, seed: _torchattacks().FAB(
+            model, eps=epsilon, steps=steps, seed=seed, multi_targeted=True, n_classes=_count_classes(model)
+        ),
+        forwards=lambda steps: TARGETS * (steps + 2),
+    ),
+    "Square": Adapter(
+        lambda model, epsilon, steps, seed: SQUARE.build(model, epsilon, SQUARE_QUERIES * steps, seed),
+        forwards=lambda steps: SQUARE_QUERIES * steps,
+        backward=False,
+    ),
+}
+"""AutoAttack's four, each meant for what the ones before it left."""
+AUTO_ATTACK_RAND = {
+    f"APGD-{loss.upper()}": Adapter(_apgd(loss, DRAWS), forwards=lambda steps: DRAWS * (steps + 2))
+    for loss in ("ce", "dlr")
+}
+"""Its two for randomised defences."""

@@ -129,6 +129,28 @@ ATTACKS: dict[str, AttackSpec] = {
     )
 }
 
+
+def family(name: str) -> str:
+    """What an attack is a part of: "AutoAttack" of "AutoAttack (FAB-T)". Most are a part of themselves."""
+    return name.partition(" (")[0]
+
+
+def _parts(whole: str, parts: Mapping[str, Adapter], about: str) -> list[AttackSpec]:
+    """Parts of an attack that are run one after the other, each on what the ones before it left."""
+    return [
+        AttackSpec(
+            f"{whole} ({part})",
+            f"One of {whole}'s {len(parts)}: {part} ({about}).",
+            method,
+            default_steps=100,
+            max_steps=100,
+            targetable=False,
+            seeded=True,
+        )
+        for part, method in parts.items()
+    ]
+
+
 EVALUATION_ATTACKS: dict[str, AttackSpec] = {
     spec.name: spec
     for spec in (
@@ -141,23 +163,11 @@ EVALUATION_ATTACKS: dict[str, AttackSpec] = {
             targetable=False,
             seeded=True,
         ),
-        AttackSpec(
-            "AutoAttack",
-            "APGD-CE, targeted APGD-DLR, FAB and Square, one after the other (Croce & Hein 2020).",
-            adapters.AUTO_ATTACK,
-            default_steps=100,
-            max_steps=100,
-            targetable=False,
-            seeded=True,
-        ),
-        AttackSpec(
+        *_parts("AutoAttack", adapters.AUTO_ATTACK, "Croce & Hein 2020"),
+        *_parts(
             "AutoAttack-rand",
-            "APGD-CE and APGD-DLR, each gradient the mean of 20: for defences that draw random numbers.",
             adapters.AUTO_ATTACK_RAND,
-            default_steps=100,
-            max_steps=100,
-            targetable=False,
-            seeded=True,
+            "for defences that draw random numbers, each gradient a mean",
         ),
     )
 }

@@ -74,7 +74,15 @@ def adaptive_images(report: Report) -> int:
 
 def is_bound(report: Report) -> bool:
     """Whether the worst case at the main strength is an upper bound: AutoAttack was not among its attacks."""
-    return find_cell(report["cells"], attack="AutoAttack", epsilon=MAIN) is None
+    return not has_autoattack(report, MAIN)
+
+
+def has_autoattack(report: Report, epsilon: float) -> bool:
+    """Whether AutoAttack was run at a strength to its end, which is Square."""
+    return any(
+        find_cell(report["cells"], attack=name, epsilon=epsilon) is not None
+        for name in ("AutoAttack", "AutoAttack (Square)")  # older reports have all of it in one
+    )
 
 
 def leaves(report: Report) -> str:

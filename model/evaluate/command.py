@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from model.attacks import ATTACKS, EVALUATION_ATTACKS, MAX_EPSILON, MIN_EPSILON, AttackError
+from model.attacks.catalogue import family
 from model.config import comma_separated
 from model.data import DataError, ImageSet, evenly_spaced, to_float
 from model.defences import UnknownDefenceError
@@ -77,9 +78,8 @@ def _count(text: str) -> int:
 
 def _attacks(text: str) -> tuple[str, ...]:
     for name in (names := tuple(comma_separated(text))):
-        if name not in ATTACKS | EVALUATION_ATTACKS:
-            known = ", ".join(ATTACKS | EVALUATION_ATTACKS)
-            raise argparse.ArgumentTypeError(f"no attack is called {name!r}; choose from {known}")
+        if name not in (known := dict.fromkeys(map(family, ATTACKS | EVALUATION_ATTACKS))):
+            raise argparse.ArgumentTypeError(f"no attack is called {name!r}; choose from {', '.join(known)}")
     return names
 
 

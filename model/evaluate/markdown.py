@@ -1,5 +1,6 @@
 """A report in words and tables."""
 
+from model.attacks.catalogue import family
 from model.evaluate import tables
 from model.evaluate.cells import (
     Cell,
@@ -10,6 +11,7 @@ from model.evaluate.cells import (
     failed_checks,
     find_cell,
     grey_box_cell,
+    has_autoattack,
     is_cascade,
     leaves,
     percent,
@@ -127,16 +129,17 @@ def brief(report: Report) -> str:
 def _attacks_of_the_worst_case(report: Report) -> str:
     """The attacks that the worst case is made of, since it can be no worse than they are."""
     cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
-    attacks = list(dict.fromkeys(c["attack"] for c in cells))
-    tried = {(c["attack"], c["epsilon"]) for c in cells}
+    named = family if has_autoattack(report, MAIN) else str  # parts of it, where that is all there is
+    attacks = list(dict.fromkeys(named(c["attack"]) for c in cells))
+    tried = {(named(c["attack"]), c["epsilon"]) for c in cells}
     everywhere = [a for a in attacks if all((a, epsilon) in tried for epsilon in strengths(report))]
     more = [a for a in attacks if a not in everywhere]
     text = f"The worst case is of {', '.join(everywhere)}"
     text += f", at {MAIN:g}/255 also of {', '.join(more)}" if more else ""
     text += ". What falls at a strength counts as fallen at greater ones."
-    without = [f"{epsilon:g}" for epsilon in strengths(report) if ("AutoAttack", epsilon) not in tried]
+    without = [f"{epsilon:g}" for epsilon in strengths(report) if not has_autoattack(report, epsilon)]
     if without:
-        where = f" (at {' and '.join(without)}/255)" if "AutoAttack" in attacks else ""
+        where = f" (at {' and '.join(without)}/255)" if len(without) < len(strengths(report)) else ""
         text += f" Without AutoAttack{where} it is an upper bound."
     return text
 

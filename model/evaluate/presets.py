@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from model.attacks import find_attack
+from model.attacks import EVALUATION_ATTACKS, find_attack
 from model.attacks.adapters import Adapter
-from model.attacks.catalogue import descent_of
+from model.attacks.catalogue import descent_of, family
 from model.attacks.pgd import Descent, Loss
 from model.defences import Defence, GaussianNoise, Nothing
 from model.evaluate.record import Scope
@@ -101,7 +101,7 @@ class Preset:
     """Whether the suite is run at all strengths, or only at 8/255."""
     queries: int = 500
     attacks: tuple[str, ...] | None = None
-    """Only attacks of these names; None: all."""
+    """Only attacks of these names, see :func:`model.attacks.catalogue.family`; None: all."""
 
     def has_suite(self, epsilon: float) -> bool:
         return self.suite and (self.everywhere or epsilon == MAIN)
@@ -131,7 +131,8 @@ class Preset:
         found = [self._fit(attack, defence) for attack in attacks]
         found += [AttackConfig("APGD", steps=20), AttackConfig("APGD-DLR", steps=20)]
         found += [AttackConfig("Square", steps=self.queries, black_box=True)]
-        found += [AttackConfig("AutoAttack-rand" if defence.noisy else "AutoAttack", steps=100)]
+        whole = "AutoAttack-rand" if defence.noisy else "AutoAttack"
+        found += [AttackConfig(name, steps=100) for name in EVALUATION_ATTACKS if family(name) == whole]
         return self._chosen(found)
 
     def alone(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
@@ -159,11 +160,13 @@ class Preset:
     def names(self) -> set[str]:
         """The names of all attacks that it would run without a choice among them."""
         every = replace(self, attacks=None)
-        return {s["name"] for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})}
+        return {
+            family(s["name"]) for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})
+        }
 
     def allows(self, attack: AttackConfig) -> bool:
         """Whether it is among the attacks that were asked for."""
-        return self.attacks is None or attack.name in self.attacks
+        return self.attacks is None or family(attack.name) in self.attacks
 
     def _chosen(self, attacks: list[AttackConfig]) -> list[AttackConfig]:
         return [attack for attack in attacks if self.allows(attack)]
@@ -193,6 +196,15 @@ PRESETS = {
             few_images=50,
             epsilons=(2.0, 4.0, MAIN, 16.0),
             unbounded="few",
+        ),
+        Preset(
+            "robust",
+            images=500,
+            adaptive_images=500,
+            few_images=50,
+            epsilons=(MAIN,),
+            steps=20,
+            suite=True,
         ),
         Preset(
             "standard",
