@@ -41,6 +41,11 @@ def test_multiply_adds_and_parameters_are_those_that_are_told(arch, least, most,
     assert least < count < most
 
 
+def test_each_block_of_resnet50_starts_as_its_shortcut():
+    x = torch.rand(2, 256, 4, 4)
+    assert torch.equal(ARCHITECTURES["resnet50"](10).layer1[1](x), x)
+
+
 def test_a_defended_classifier_sees_only_the_reconstruction(classifier, codec, pictures):
     defended = DefendedClassifier(classifier, codec)
     assert torch.equal(defended(pictures), classifier(codec.reconstruct(codec.compress(pictures))))
