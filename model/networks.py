@@ -103,8 +103,8 @@ def preact_resnet(classes: int, stem: int, widths: tuple[int, ...], blocks: int)
 def resnet50(classes: int) -> nn.Module:
     """ResNet-50 (He et al. 2016) for small pictures: a stem of 3x3 that keeps the size, and no max-pooling.
 
-    Each block starts as its shortcut alone, which a short training gains by (Goyal et al., "Accurate, large
-    minibatch SGD", 2017). 1.3 billion multiply-adds per 32x32 picture, 23.5 million parameters.
+    Each block starts as its shortcut alone (Goyal et al., "Accurate, large minibatch SGD", 2017). 1.3 billion
+    multiply-adds per 32x32 picture, 23.5 million parameters.
     """
     net = imagenet.resnet50(classes)
     stem = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)

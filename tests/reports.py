@@ -1,5 +1,6 @@
 """A report for the tests, with figures that are made up."""
 
+from collections.abc import Iterable
 from typing import Any
 
 DEFENCES = {
@@ -21,6 +22,13 @@ def cell(
         "cascade": False, "accuracy": accuracy, "images": 1000,
         "interval": [max(0, accuracy - 0.03), accuracy + 0.03], **more,
     }  # fmt: skip
+
+
+def autoattack(
+    report: dict[str, Any], attack: str, epsilon: float, defences: Iterable[str] = DEFENCES
+) -> None:
+    """Put an AutoAttack, or a part of it, into a report."""
+    report["cells"] += [cell(name, attack, epsilon, "adaptive", 0.1, cascade=True) for name in defences]
 
 
 def made_up_report() -> dict[str, Any]:

@@ -193,6 +193,12 @@ def test_an_unknown_name_is_answered_with_the_names(name):
     assert repr(name) in str(caught.value)
 
 
+@pytest.mark.parametrize("planes", ["", "six", "-1", 5000 * "9"])
+def test_what_comes_after_the_colon_is_a_number_of_planes(planes):
+    with pytest.raises(UnknownDefenceError, match=r"wants a number of planes after the colon$"):
+        load_defence(f"comdefend-cifar10:{planes}")
+
+
 @pytest.fixture
 def saved(codec, tmp_path, monkeypatch):
     """The tiny codec as ``comdefend-cifar10`` of a repository of the test."""

@@ -1,7 +1,7 @@
 import pytest
 
 from model.evaluate.summary import summary
-from tests.reports import cell, made_up_report, rows
+from tests.reports import autoattack, cell, made_up_report, rows
 
 HEADER = ["classifier", "defence", "clean", "FGSM 8/255, grey-box", "BIM 8/255, grey-box",
           "worst case 8/255, adaptive"]  # fmt: skip
@@ -85,7 +85,7 @@ def test_garments_have_lines_of_their_own_codecs(report):
 def test_a_worst_case_without_autoattack_is_called_an_upper_bound(report):
     said = "adaptive attacker (CIFAR-10; without AutoAttack the worst case is an upper bound)."
     assert said in summary({"cifar10": report})
-    report["cells"] += [cell("none", "AutoAttack", 8.0, "adaptive", 0.0)]
+    autoattack(report, "AutoAttack", 8.0)
     assert "adaptive attacker (CIFAR-10)." in summary({"cifar10": report})
 
 

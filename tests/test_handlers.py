@@ -191,7 +191,7 @@ def test_nothing_runs_that_is_shown_already(monkeypatch, wish):
         ({"image": None}, "Choose a picture first"),
         ({"image": b"hello"}, "not a picture"),
         ({"attack": "magic"}, "(?i)unknown attack 'magic'"),
-        ({"attack": "AutoAttack-rand"}, "(?i)unknown attack 'AutoAttack-rand'"),
+        ({"attack": "AutoAttack (FAB-T)"}, r"(?i)unknown attack 'AutoAttack \(FAB-T\)'"),
         ({"attack": "x" * 10_000}, "x …[.]$"),
         ({"planes_percent": -1}, "(?i)the share of planes kept"),
         ({"epsilon": "much"}, "must be a number"),

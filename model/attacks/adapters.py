@@ -152,10 +152,11 @@ def _apgd(loss: str, draws: int = 1) -> Build:
     )
 
 
-def _count_classes(model: nn.Module) -> int:
+def _aims(model: nn.Module) -> int:
+    """How many classes torchattacks is told that there are: it leads to each but the label's own."""
     with torch.no_grad():
         logits: Tensor = model(torch.zeros(1, 3, 32, 32, device=next(model.parameters()).device))
-    return logits.shape[1]
+    return min(logits.shape[1], TARGETS + 1)
 
 
 DEEPFOOL = Adapter(
@@ -176,7 +177,7 @@ SQUARE = Adapter(
     backward=False,
 )
 TARGETS = 9
-"""To how many other classes AutoAttack's targeted parts lead, one after the other."""
+"""To how many other classes AutoAttack's targeted parts lead, the most probable ones: its authors' number."""
 SQUARE_QUERIES = 50
 """Queries of AutoAttack's Square for each step of its other parts."""
 DRAWS = 20
@@ -185,15 +186,20 @@ AUTO_ATTACK = {
     "APGD-CE": APGD,
     "APGD-T": Adapter(
         lambda model, epsilon, steps, seed: _torchattacks().APGDT(
-            model, eps=epsilon, steps=steps, seed=seed, n_classes=_count_classes(model)
+            model, eps=epsilon, steps=steps, seed=seed, n_classes=_aims(model)
         ),
         forwards=lambda steps: TARGETS * (steps + 2),
     ),
     "FAB-T": Adapter(
         lambda model, epsilon, steps, seed: _torchattacks().FAB(
-            model, eps=epsilon, steps=steps, seed=seed, multi_targeted=True, n_classes=_count_classes(model)
+            model,
+            eps=epsilon,
+            steps=steps,
+            seed=seed,
+            multi_targeted=True,
+            n_classes=_aims(model),
         ),
-        forwards=lambda steps: TARGETS * (steps + 2),
+        forwards=lambda steps: 2 * TARGETS * steps,
     ),
     "Square": Adapter(
         lambda model, epsilon, steps, seed: SQUARE.build(model, epsilon, SQUARE_QUERIES * steps, seed),

@@ -129,10 +129,18 @@ ATTACKS: dict[str, AttackSpec] = {
     )
 }
 
+AUTO_ATTACK, AUTO_ATTACK_RAND = "AutoAttack", "AutoAttack-rand"
+"""The whole of it, and that for defences that draw random numbers."""
+
 
 def family(name: str) -> str:
     """What an attack is a part of: "AutoAttack" of "AutoAttack (FAB-T)". Most are a part of themselves."""
     return name.partition(" (")[0]
+
+
+def is_autoattack(name: str) -> bool:
+    """Whether an attack is AutoAttack, for whatever defences, or a part of it."""
+    return family(name) in (AUTO_ATTACK, AUTO_ATTACK_RAND)
 
 
 def _parts(whole: str, parts: Mapping[str, Adapter], about: str) -> list[AttackSpec]:
@@ -163,15 +171,20 @@ EVALUATION_ATTACKS: dict[str, AttackSpec] = {
             targetable=False,
             seeded=True,
         ),
-        *_parts("AutoAttack", adapters.AUTO_ATTACK, "Croce & Hein 2020"),
+        *_parts(AUTO_ATTACK, adapters.AUTO_ATTACK, "Croce & Hein 2020"),
         *_parts(
-            "AutoAttack-rand",
+            AUTO_ATTACK_RAND,
             adapters.AUTO_ATTACK_RAND,
             "for defences that draw random numbers, each gradient a mean",
         ),
     )
 }
 """Besides ``ATTACKS``: too slow, or too much alike, to be offered to a visitor."""
+
+
+def parts_of(whole: str) -> list[str]:
+    """The names of an attack's parts, in the order in which they are run."""
+    return [name for name in EVALUATION_ATTACKS if family(name) == whole != name]
 
 
 def find_attack(name: str, among: Mapping[str, AttackSpec] = ATTACKS | EVALUATION_ATTACKS) -> AttackSpec:

@@ -53,7 +53,7 @@ class DefenceName(NamedTuple):
         base, colon, planes = text.partition(":")
         if not colon or text in DEFENCES:
             return cls(text, text)
-        if not planes.isdecimal():
+        if not (planes.isdecimal() and len(planes) < 5):
             raise UnknownDefenceError(f"{text!r} wants a number of planes after the colon")
         return cls(text, base, int(planes))
 
@@ -89,7 +89,7 @@ def load_defence(
         return Denoising(
             Denoiser.from_pretrained(entry.folder), entry.about, entry.folder / pretrained.TENSORS_FILE
         )
-    if base not in CODECS and "/" not in base and not (base and Path(base).is_dir()):
+    if base not in CODECS and "/" not in base and not _is_folder(base):
         known = [*DEFENCES, *CODECS, *DENOISERS, AUTHORS]
         raise UnknownDefenceError(f"unknown defence {text!r}; choose from {', '.join(known)} or a folder")
     folder = pretrained.find_folder(base)
@@ -97,6 +97,13 @@ def load_defence(
     about = f"ComDefend, {what}" + (f", {planes} planes" if planes is not None else "")
     file = folder / pretrained.TENSORS_FILE if folder else None
     return Codec(ComDefend.from_pretrained(base), planes, about, file)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except OSError:  # too long for a name, say
+        return False
 
 
 def _jpeg(name: str) -> Defence | None:

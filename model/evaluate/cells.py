@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from model.attacks.catalogue import AUTO_ATTACK, AUTO_ATTACK_RAND, parts_of
 from model.evaluate.presets import MAIN
 from model.evaluate.record import CLASSIFIER_ALONE
 
@@ -10,6 +11,9 @@ Report = dict[str, Any]
 """What ``report.json`` holds."""
 Cell = dict[str, Any]
 """A figure of it: an accuracy with its interval, and of what it is."""
+WHOLE = (AUTO_ATTACK, AUTO_ATTACK_RAND)
+LAST_PARTS = {*WHOLE, *(list(parts_of(whole))[-1] for whole in WHOLE)}
+"""What AutoAttack ends with; older reports have all of it in one."""
 
 
 def percent(cell: Cell | None) -> str:
@@ -78,11 +82,9 @@ def is_bound(report: Report) -> bool:
 
 
 def has_autoattack(report: Report, epsilon: float) -> bool:
-    """Whether AutoAttack was run at a strength to its end, which is Square."""
-    return any(
-        find_cell(report["cells"], attack=name, epsilon=epsilon) is not None
-        for name in ("AutoAttack", "AutoAttack (Square)")  # older reports have all of it in one
-    )
+    """Whether every system went through all of AutoAttack at a strength."""
+    ends = [c["defence"] for c in report["cells"] if c["attack"] in LAST_PARTS and c["epsilon"] == epsilon]
+    return set(ends) == set(report["defences"])
 
 
 def leaves(report: Report) -> str:

@@ -129,17 +129,17 @@ def brief(report: Report) -> str:
 def _attacks_of_the_worst_case(report: Report) -> str:
     """The attacks that the worst case is made of, since it can be no worse than they are."""
     cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
-    named = family if has_autoattack(report, MAIN) else str  # parts of it, where that is all there is
-    attacks = list(dict.fromkeys(named(c["attack"]) for c in cells))
-    tried = {(named(c["attack"]), c["epsilon"]) for c in cells}
+    whole = {epsilon for epsilon in strengths(report) if has_autoattack(report, epsilon)}
+    named = [(family(c["attack"]) if c["epsilon"] in whole else c["attack"], c["epsilon"]) for c in cells]
+    attacks, tried = list(dict.fromkeys(name for name, _ in named)), set(named)
     everywhere = [a for a in attacks if all((a, epsilon) in tried for epsilon in strengths(report))]
     more = [a for a in attacks if a not in everywhere]
     text = f"The worst case is of {', '.join(everywhere)}"
     text += f", at {MAIN:g}/255 also of {', '.join(more)}" if more else ""
     text += ". What falls at a strength counts as fallen at greater ones."
-    without = [f"{epsilon:g}" for epsilon in strengths(report) if not has_autoattack(report, epsilon)]
+    without = [f"{epsilon:g}" for epsilon in strengths(report) if epsilon not in whole]
     if without:
-        where = f" (at {' and '.join(without)}/255)" if len(without) < len(strengths(report)) else ""
+        where = f" (at {' and '.join(without)}/255)" if whole else ""
         text += f" Without AutoAttack{where} it is an upper bound."
     return text
 

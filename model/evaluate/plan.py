@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from model.attacks.catalogue import is_autoattack
 from model.comdefend import ComDefend
 from model.config import CodecConfig
 from model.data import evenly_spaced
@@ -85,7 +86,7 @@ class _Planner:
         if self.counts["adaptive"]:
             found += self._adaptive(slow)
         # Stable: but for AutoAttack, which takes longest and sees least, the order stays.
-        return sorted(found, key=_is_autoattack)
+        return sorted(found, key=_is_of_autoattack)
 
     def _cost_to_show(self, systems: Iterable[System], scope: Scope) -> float:
         return sum(self.counts[system.scope(scope)] * price(system) for system in systems)
@@ -211,5 +212,5 @@ def _names(systems: list[System]) -> tuple[str, ...]:
     return tuple(system.name for system in systems)
 
 
-def _is_autoattack(job: Job) -> bool:
-    return isinstance(job, DirectJob) and job.attack.name.startswith("AutoAttack")
+def _is_of_autoattack(job: Job) -> bool:
+    return isinstance(job, DirectJob) and is_autoattack(job.attack.name)

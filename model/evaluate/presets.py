@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from model.attacks import EVALUATION_ATTACKS, find_attack
+from model.attacks import find_attack
 from model.attacks.adapters import Adapter
-from model.attacks.catalogue import descent_of, family
+from model.attacks.catalogue import AUTO_ATTACK, AUTO_ATTACK_RAND, descent_of, family, is_autoattack, parts_of
 from model.attacks.pgd import Descent, Loss
 from model.defences import Defence, GaussianNoise, Nothing
 from model.evaluate.record import Scope
@@ -131,15 +131,15 @@ class Preset:
         found = [self._fit(attack, defence) for attack in attacks]
         found += [AttackConfig("APGD", steps=20), AttackConfig("APGD-DLR", steps=20)]
         found += [AttackConfig("Square", steps=self.queries, black_box=True)]
-        whole = "AutoAttack-rand" if defence.noisy else "AutoAttack"
-        found += [AttackConfig(name, steps=100) for name in EVALUATION_ATTACKS if family(name) == whole]
+        parts = parts_of(AUTO_ATTACK_RAND if defence.noisy else AUTO_ATTACK)
+        found += [AttackConfig(part, steps=100) for part in parts]
         return self._chosen(found)
 
     def alone(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
         """Attacks on the defended system that a few pictures get, however they fared before."""
         if not self.has_suite(epsilon) or epsilon != MAIN:
             return []
-        shown = [attack for attack in self.cascade(epsilon, defence) if "AutoAttack" not in attack.name]
+        shown = [attack for attack in self.cascade(epsilon, defence) if not is_autoattack(attack.name)]
         return shown + self._chosen(UNBOUNDED)
 
     def _fit(self, attack: AttackConfig, defence: Defence) -> AttackConfig:
@@ -204,6 +204,7 @@ PRESETS = {
             few_images=50,
             epsilons=(MAIN,),
             steps=20,
+            unbounded="few",
             suite=True,
         ),
         Preset(

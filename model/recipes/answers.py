@@ -35,7 +35,9 @@ class AnswersSettings(Settings):
     )
     coarse: float = setting(0.1, "greatest standard deviation of coarse noise of each grain beside it", SHARE)
     dropout: float = setting(
-        0.5, "share of reconstructions from fewer planes than the codec keeps by itself", SHARE
+        0.5,
+        "share of reconstructions from any number of planes, up to what the codec keeps",
+        SHARE,
     )
 
 
@@ -84,15 +86,19 @@ class AnswersTask(Task[AnswersSettings]):
         with torch.no_grad():
             wanted = self.teacher.to(x.device)(x).float().softmax(1)
             codec = self.codec.to(x.device)
-            seen = self.disturbed(x, generator)
+            seen = self.seen(x, generator)
             x_hat = codec(seen, planes=self.planes(seen, generator)).float()
         answers = self.model(x_hat).float().log_softmax(1)
         divergence = nn.functional.kl_div(answers, wanted, reduction="batchmean")
         return Step(divergence, {"divergence": divergence.detach()})
 
     def disturbed(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pictures (B,3,H,W) in [0,1], most of them under white and coarse noise of random strengths."""
-        found = disturbed(x, 0.0, self.settings.strongest, self.settings.coarse, generator)
+        """Pictures under white and coarse noise of random strengths, (B,3,H,W) in [0,1]."""
+        return disturbed(x, 0.0, self.settings.strongest, self.settings.coarse, generator)
+
+    def seen(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """What a step shows of pictures (B,3,H,W): some as they are, the others disturbed."""
+        found = self.disturbed(x, generator)
         untouched = torch.rand(len(x), generator=generator, device=x.device) < self.settings.untouched
         return torch.where(untouched.view(-1, 1, 1, 1), x, found)
 
