@@ -48,14 +48,13 @@ class Jpeg(Defence):
 class JpegByNoise(Defence):
     """JPEG, at a lower quality where a picture looks noisy (:func:`model.noise.noise_level`).
 
-    A codec that keeps fewer planes of noisy pictures has this for its yardstick: JPEG that is let in on the
-    same secret. It has JPEG's stand-ins; the choice of a quality is constant but for jumps, and has none.
+    A codec that keeps fewer planes of noisy pictures has this for its yardstick: JPEG that looks at noise,
+    too. It has JPEG's stand-ins; the choice of a quality is constant but for jumps, and has none.
     """
 
     gradients = Jpeg.gradients
     bound: ClassVar[float] = 0.7
-    """The noise, in 1/255, from which on a picture is a noisy one: where ``comdefend-photo`` starts to keep
-    fewer planes."""
+    """The noise, in 1/255, from which on a picture is a noisy one."""
 
     def __init__(self, quality: int, lower: int) -> None:
         super().__init__()
