@@ -204,14 +204,15 @@ def test_every_modules_mode_is_given_back(name, classifier, codec, pictures):
 def test_the_evaluations_own_attacks_stay_inside_their_ball(name, threat_model, classifier, codec, pictures):
     model = DefendedClassifier(classifier, codec) if threat_model == "adaptive" else classifier
     labels = model(pictures).argmax(1)
+    epsilon = 8 if name.endswith("(Square)") else 2  # without a gradient it finds nothing so near
     torch.manual_seed(1)
-    found = attack(name, model, pictures, labels, epsilon=8, steps=2, seed=5)
+    found = attack(name, model, pictures, labels, epsilon=epsilon, steps=2, seed=5)
     assert torch.equal(round_to_8_bits(found), found)
-    assert ((found - pictures) * 255).abs().max() <= 8 + 1e-3
+    assert ((found - pictures) * 255).abs().max() <= epsilon + 1e-3
     if threat_model == "grey-box":
         assert (model(found).argmax(1) != labels).any()
     torch.manual_seed(2)
-    assert torch.equal(found, attack(name, model, pictures, labels, epsilon=8, steps=2, seed=5))
+    assert torch.equal(found, attack(name, model, pictures, labels, epsilon=epsilon, steps=2, seed=5))
 
 
 def test_the_last_part_of_autoattack_needs_no_gradient():
@@ -232,7 +233,7 @@ def test_the_last_part_of_autoattack_needs_no_gradient():
     x = torch.full((4, 3, 16, 16), 128 / 255)
     labels = torch.zeros(4, dtype=torch.long)
     *before, last = AUTO_ATTACK
-    for name in before[:2]:
+    for name in before:
         assert (Edge()(attack(name, Edge(), x, labels, epsilon=8, steps=2)).argmax(1) == labels).all()
     found = attack(last, Edge(), x, labels, epsilon=8, steps=2)
     assert (Edge()(found).argmax(1) != labels).any()  # some of four: Square draws where it looks

@@ -53,7 +53,7 @@ class DefenceName(NamedTuple):
         base, colon, planes = text.partition(":")
         if not colon or text in DEFENCES:
             return cls(text, text)
-        if not (planes.isdecimal() and len(planes) < 5):
+        if not (planes.isdecimal() and len(planes) < 5):  # int() takes no number of thousands of digits
             raise UnknownDefenceError(f"{text!r} wants a number of planes after the colon")
         return cls(text, base, int(planes))
 

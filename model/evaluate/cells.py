@@ -11,8 +11,7 @@ Report = dict[str, Any]
 """What ``report.json`` holds."""
 Cell = dict[str, Any]
 """A figure of it: an accuracy with its interval, and of what it is."""
-WHOLE = (AUTO_ATTACK, AUTO_ATTACK_RAND)
-LAST_PARTS = {*WHOLE, *(list(parts_of(whole))[-1] for whole in WHOLE)}
+LAST_PARTS = {AUTO_ATTACK, AUTO_ATTACK_RAND, parts_of(AUTO_ATTACK)[-1], parts_of(AUTO_ATTACK_RAND)[-1]}
 """What AutoAttack ends with; older reports have all of it in one."""
 
 
@@ -83,8 +82,8 @@ def is_bound(report: Report) -> bool:
 
 def has_autoattack(report: Report, epsilon: float) -> bool:
     """Whether every system went through all of AutoAttack at a strength."""
-    ends = [c["defence"] for c in report["cells"] if c["attack"] in LAST_PARTS and c["epsilon"] == epsilon]
-    return set(ends) == set(report["defences"])
+    done = {c["defence"] for c in report["cells"] if c["attack"] in LAST_PARTS and c["epsilon"] == epsilon}
+    return done == set(report["defences"])
 
 
 def leaves(report: Report) -> str:

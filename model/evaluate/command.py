@@ -77,8 +77,9 @@ def _count(text: str) -> int:
 
 
 def _attacks(text: str) -> tuple[str, ...]:
+    known = dict.fromkeys(map(family, ATTACKS | EVALUATION_ATTACKS))
     for name in (names := tuple(comma_separated(text))):
-        if name not in (known := dict.fromkeys(map(family, ATTACKS | EVALUATION_ATTACKS))):
+        if name not in known:
             raise argparse.ArgumentTypeError(f"no attack is called {name!r}; choose from {', '.join(known)}")
     return names
 

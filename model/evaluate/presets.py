@@ -159,10 +159,8 @@ class Preset:
 
     def names(self) -> set[str]:
         """The names of all attacks that it would run without a choice among them."""
-        every = replace(self, attacks=None)
-        return {
-            family(s["name"]) for s in every.hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})
-        }
+        every = replace(self, attacks=None).hyper_parameters({"": Nothing(), "noisy": GaussianNoise(0.1)})
+        return {family(attack["name"]) for attack in every}
 
     def allows(self, attack: AttackConfig) -> bool:
         """Whether it is among the attacks that were asked for."""
