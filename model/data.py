@@ -144,12 +144,12 @@ def _common_size(sizes: Iterable[tuple[int, int]]) -> int:
     return width if width == height <= SMALL and not others else 32
 
 
-def load_photographs(path: Path, size: int) -> ImageSet:
+def load_photographs(path: Path, size: int, crop: float = 1.0) -> ImageSet:
     """All pictures of a folder or a zip archive, whatever its sub-folders are called, without labels.
 
     Args:
         path: of the folder or the archive.
-        size: side of the central square that is used of each, in pixels.
+        size, crop: of the square that is used of each, see :func:`central_square`.
     """
     with contextlib.ExitStack() as stack:
         root: Path | zipfile.Path = path
@@ -165,7 +165,7 @@ def load_photographs(path: Path, size: int) -> ImageSet:
         if not files:
             raise DataError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
         with ThreadPoolExecutor() as pool:
-            arrays = list(pool.map(lambda file: _read_picture(file, size, 1.0), files))
+            arrays = list(pool.map(lambda file: _read_picture(file, size, crop), files))
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()  # (N,3,S,S)
     return ImageSet(images, torch.zeros(len(images), dtype=torch.int64), ("photograph",))
 

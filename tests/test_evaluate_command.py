@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from app import places
 from app.cli import build_parser
@@ -11,6 +12,7 @@ from model import defences, files, pretrained
 from model.data import DataError
 from model.evaluate import Places, command, measure, published
 from model.evaluate.markdown import markdown, table
+from model.evaluate.pictures import AGREEMENT
 from model.evaluate.presets import PRESETS
 from model.evaluate.publish import SUMMARY, markers
 from model.evaluate.summary import summary
@@ -125,6 +127,18 @@ def test_a_report_in_its_published_place_can_be_published(place, drawn):
     folder = place / "published" / "cifar10"
     assert evaluate(*SMALL, "--report", str(folder), "--publish") == 0
     assert (folder / "report.json").exists()
+
+
+def test_pictures_without_labels_are_measured_by_agreement(place, drawn):
+    folder = place / "photographs"
+    folder.mkdir()
+    for number in range(6):
+        Image.effect_noise((20, 20), 90).convert("RGB").save(folder / f"{number}.png")
+    assert evaluate("--data", str(folder), *SMALL) == 0
+    report = json.loads((place / "runs" / "report-cifar10" / "report.json").read_text())
+    assert report["data"] == f"photographs, {AGREEMENT}"
+    clean = {c["defence"]: c["accuracy"] for c in report["cells"] if c["attack"] == "clean"}
+    assert clean["none"] == 1
 
 
 def without_time(report: dict) -> dict:

@@ -1,9 +1,12 @@
+import zipfile
+
 import pytest
+import torch
 from PIL import Image
 
 from model import load_classifier
 from model.data import DataError
-from model.evaluate.pictures import load_test_pictures
+from model.evaluate.pictures import have_labels, load_test_pictures, load_unlabelled
 
 
 @pytest.mark.parametrize("below", ["", "test"])
@@ -33,3 +36,32 @@ def test_wordnets_names_are_understood(tmp_path):
 def test_data_of_other_classes_is_refused(classifier, dataset):
     with pytest.raises(DataError, match="classes that the classifier lacks: blue, red"):
         load_test_pictures(dataset, classifier.config)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_without_labels_get_the_classifiers_own_answers(classifier, tmp_path, packed):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        Image.effect_noise((20, 20 + number), 90).convert("RGB").save(folder / f"{number}.png")
+    root = folder
+    if packed:
+        root = tmp_path / "pictures.zip"
+        with zipfile.ZipFile(root, "w") as archive:
+            for file in folder.iterdir():
+                archive.write(file, f"some/topic/{file.name}")
+    assert not have_labels(root)
+    data = load_unlabelled(root, classifier, 4)
+    assert data.images.shape == (4, 3, 16, 16)
+    assert data.classes == classifier.classes
+    ((x, labels),) = data.batches(4)
+    with torch.inference_mode():
+        assert torch.equal(labels, classifier(x).argmax(1))
+
+
+def test_pictures_in_folders_of_their_classes_have_labels(tmp_path):
+    (tmp_path / "circle").mkdir()
+    assert have_labels(tmp_path)
+    Image.new("RGB", (8, 8)).save(tmp_path / "about-these.png")
+    assert have_labels(tmp_path)
+    assert have_labels(tmp_path / "missing")  # so that what is missing is said as of labelled ones

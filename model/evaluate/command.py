@@ -22,7 +22,7 @@ from model.evaluate.cells import Report
 from model.evaluate.execute import Executor
 from model.evaluate.journal import JOURNAL, Heading, Journal
 from model.evaluate.markdown import table
-from model.evaluate.pictures import load_test_pictures
+from model.evaluate.pictures import AGREEMENT, have_labels, load_test_pictures, load_unlabelled
 from model.evaluate.plan import choose_scopes, plan
 from model.evaluate.presets import BIM, MAIN, PRESETS, SEED, Preset
 from model.evaluate.publish import Places, draw, publish, write
@@ -136,7 +136,12 @@ def _measure(
     preset = chosen_preset(args)
     classifier = wanted.classifier
     entry = find_classifier(classifier)
-    data = load_test_pictures(wanted.data, entry.config()).every(preset.images)
+    data_name = wanted.data_name
+    if wanted.data is None or have_labels(wanted.data):
+        data = load_test_pictures(wanted.data, entry.config()).every(preset.images)
+    else:
+        data = load_unlabelled(wanted.data, load_frozen(classifier, device)[0], preset.images)
+        data_name += f", {AGREEMENT}"
     some = to_float(data.every(100).images)
     systems = load_systems(wanted.defences, classifier, args.authors, some, device)
     source = transfer_source(classifier)
@@ -171,7 +176,7 @@ def _measure(
         "classifier": classifier,
         "about": entry.about,
         "command": command,
-        "data": wanted.data_name,
+        "data": data_name,
         "images": len(data),
         "adaptive_images": len(scopes["adaptive"]),
         "preset": preset.name,

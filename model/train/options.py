@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     same name. :func:`settings_help` has them, recipe by recipe.
     """
     group = parser.add_argument_group("training")
-    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*; for photo, a "
-                       "folder or zip archive of photographs")  # fmt: skip
+    group.add_argument("--data", type=Path, help="folder with train/CLASS/* and test/CLASS/*; for photo, and "
+                       "an evaluation by agreement, a folder or zip archive of photographs")  # fmt: skip
     group.add_argument("--data-name", help="what the data is, for the model card")
     length = group.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive(float), help="passes over the training pictures")
