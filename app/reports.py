@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from model import zoo
-from model.evaluate.cells import Cell, Report, codecs, find_cell, grey_box_of, strengths
+from model.evaluate.cells import Cell, Report, codecs, find_cell, grey_box_of, is_bound, strengths
 from model.evaluate.presets import MAIN
 from model.evaluate.systems import has_own_classifier
 
@@ -144,3 +144,13 @@ def remains(reports: Mapping[str, Report]) -> Remains | None:
         grey_box=grey_box_of(report, codec, ATTACK, MAIN),
         adaptive=find_cell(report.get("worst", []), defence=codec, epsilon=MAIN),
     )
+
+
+def worst_of(reports: Iterable[Report], pair: zoo.Pair) -> Cell | None:
+    """A pair's worst case at the main strength, by the largest report that has AutoAttack; None: none has."""
+    found = (
+        find_cell(report.get("worst", []), defence=pair.system, epsilon=MAIN)
+        for report in reports
+        if not is_bound(report)
+    )
+    return max(filter(None, found), key=lambda cell: cell["images"], default=None)

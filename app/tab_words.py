@@ -1,4 +1,5 @@
-"""What the tabs beside the attack say that depends on a run or on a report. Pure functions."""
+"""What the page says beside the attack, in its first text and in the tabs, that depends on a run or on a
+report. Pure functions."""
 
 import math
 from typing import Any
@@ -6,7 +7,30 @@ from typing import Any
 from app.reports import Line, Remains
 from app.words import attack_sentence
 from model.config import CodecConfig, in_words
+from model.evaluate.cells import Cell
 from model.evaluate.presets import SEED
+
+
+def withstands(link: str, record: dict[str, Any], worst: Cell | None) -> str:
+    """What an attacker who knows all leaves of a pair that was trained against him.
+
+    Args:
+        link: to the page with that pair.
+        record: of the run that trained it, as ``history.json`` has it.
+        worst: of :func:`app.reports.worst_of`; None: PGD's figure of the training is told.
+    """
+    if worst is None:
+        share, images = record["test"]["robust_accuracy"], record["test_images"]
+        epsilon = record["recipe"]["settings"]["epsilon"]
+        attacker = f"PGD, 20 steps, {epsilon:g}/255; stronger attacks may leave less"
+    else:
+        share, images, epsilon = worst["accuracy"], worst["images"], worst["epsilon"]
+        attacker = f"each under its worst attack, AutoAttack among them, {epsilon:g}/255"
+    return (
+        f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
+        f"classifier trained together]({link}), right on {share:.1%} of {images:,} attacked pictures "
+        f"({attacker})."
+    )
 
 
 def example(result: dict[str, Any], factor: int) -> str:

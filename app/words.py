@@ -44,22 +44,6 @@ def frame(scenario: dict[str, Any], step: int, steps: int, bare: str, defended: 
     )
 
 
-def withstands(link: str, record: dict[str, Any]) -> str:
-    """What an attacker who knows all leaves of a pair that was trained against him, for the opening text.
-
-    Args:
-        link: to the page with that pair.
-        record: of the run that trained it, as ``history.json`` has it.
-    """
-    epsilon, test = record["recipe"]["settings"]["epsilon"], record["test"]
-    return (
-        f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
-        f"classifier trained together]({link}), right on {test['robust_accuracy']:.1%} of "
-        f"{record['test_images']:,} attacked pictures (PGD, 20 steps, {epsilon:g}/255; "
-        "stronger attacks may leave less)."
-    )
-
-
 def progress(what: str, share: float) -> str:
     """How far something is, in [0,1]."""
     return f"{what}: {share:.0%}." if share else f"{what} …"

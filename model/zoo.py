@@ -207,6 +207,11 @@ class Pair(NamedTuple):
     twin: str
     """The classifier that was trained likewise, without a codec."""
 
+    @property
+    def system(self) -> str:
+        """What an evaluation calls it."""
+        return f"{self.codec}@{self.classifier}"
+
 
 def pairs() -> tuple[Pair, ...]:
     """The pairs that have a twin, trained yet or not."""

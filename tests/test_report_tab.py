@@ -8,9 +8,10 @@ import pytest
 from app import report_views, tab_words
 from app.page import text
 from app.places import PUBLISHED
-from app.reports import COLOURS, for_visitors, lines, of_classifiers, remains, short_names
+from app.reports import COLOURS, for_visitors, lines, of_classifiers, remains, short_names, worst_of
 from model.evaluate import published
-from tests.reports import GREY, WORST, cell, made_up_report
+from model.zoo import Pair
+from tests.reports import GREY, WORST, autoattack, cell, made_up_report
 
 LIGHT, DARK = "#ffffff", "#27272a"
 """The grounds on which the theme's charts stand."""
@@ -170,3 +171,44 @@ def test_what_remains_is_what_the_report_says():
     )
     assert remains({}) is None
     assert remains({"cifar10": made_up_report() | {"cells": []}}) is None
+
+
+PAIR = Pair("codec", "trained-with-it", "alone")
+
+
+def robust_report(images: int, *attacked: str) -> dict:
+    """Of a pair and its twin, with AutoAttack on these systems, and what it leaves of the pair."""
+    report = {
+        "defences": {PAIR.system: "a pair", "none@alone": "its twin"},
+        "cells": [],
+        "worst": [{"defence": PAIR.system, "epsilon": 8.0, "accuracy": 0.44, "images": images}],
+    }
+    autoattack(report, "AutoAttack (Square)", 8.0, attacked)
+    return report
+
+
+def test_the_worst_case_of_the_pair_is_that_of_autoattack_on_the_most_pictures():
+    every = (PAIR.system, "none@alone")
+    reports = [robust_report(500, *every), robust_report(300, *every), robust_report(900, PAIR.system)]
+    found = worst_of(reports, PAIR)
+    assert found is not None
+    assert found["images"] == 500
+    assert worst_of(reports[2:], PAIR) is None  # not of all systems
+    assert worst_of([made_up_report()], PAIR) is None
+
+
+def test_what_the_pair_withstands_is_said_with_its_attacker():
+    record = {
+        "recipe": {"settings": {"epsilon": 8.0}},
+        "test": {"robust_accuracy": 0.4685},
+        "test_images": 2000,
+    }
+    said = tab_words.withstands("?classifier=pair", record, None)
+    assert said.startswith("On CIFAR-10, one system here")
+    assert "[codec and classifier trained together](?classifier=pair)" in said
+    assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said
+    worst = {"accuracy": 0.442, "images": 500, "epsilon": 8.0}
+    said = tab_words.withstands("?classifier=pair", record, worst)
+    assert (
+        "44.2% of 500 attacked pictures (each under its worst attack, AutoAttack among them, 8/255)" in said
+    )

@@ -216,15 +216,3 @@ def test_it_is_said_when_the_noise_of_a_picture_changes_what_is_kept(before, aft
         "Planes kept": f"{after}, and {before} of the original: this one looks {looks}",
         "Flipped": "100 of 400 bits, in colour",
     }
-
-
-def test_what_the_pair_withstands_is_said_with_its_attacker():
-    record = {
-        "recipe": {"settings": {"epsilon": 8.0}},
-        "test": {"robust_accuracy": 0.4685},
-        "test_images": 2000,
-    }
-    said = words.withstands("?classifier=pair", record)
-    assert said.startswith("On CIFAR-10, one system here")
-    assert "[codec and classifier trained together](?classifier=pair)" in said
-    assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said

@@ -1,6 +1,6 @@
 """The page over a lab: its parts laid out and wired, and how it is served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from gradio.route_utils import FnIndexInferError
 from starlette.middleware import Middleware
 
-from app import settings, words
+from app import settings, tab_words
 from app.address import Address
 from app.handlers.asking import Asking
 from app.handlers.callbacks import Callbacks
@@ -24,7 +24,7 @@ from app.page import ask, happening, learn, report, results, sharing, text, tool
 from app.page import controls as parts
 from app.page.guard import GuardedBlocks
 from app.places import PUBLISHED
-from app.reports import of_classifiers
+from app.reports import of_classifiers, worst_of
 from app.scenario import Scenario
 from app.server.duty import Duty
 from app.server.gate import Gate, unreadable
@@ -32,6 +32,7 @@ from app.server.routes import UPLOAD
 from app.server.runs import Journal
 from app.uploads import EXAMPLES
 from model.evaluate import published
+from model.evaluate.cells import Report
 from model.pretrained import read_record
 from model.zoo import pairs
 
@@ -47,7 +48,7 @@ PREPARE = "() => lab.prepare()"
 """What ``page.js`` does in the browser, once the page is there."""
 
 
-def _intro() -> str:
+def _intro(reports: Mapping[str, Report]) -> str:
     """What the page opens with; the pair is named once it is trained."""
     standing = []
     for pair in pairs():
@@ -56,7 +57,7 @@ def _intro() -> str:
                 classifier=pair.classifier, attack="PGD", threat_model="adaptive", epsilon=8.0
             )
             link = f"?{Address(scenario, example='dog').query()}"
-            standing.append(words.withstands(link, record))
+            standing.append(tab_words.withstands(link, record, worst_of(reports.values(), pair)))
     return " ".join([text.INTRO.rstrip(), *standing])  # one paragraph: what happened comes right after it
 
 
@@ -86,7 +87,7 @@ def build_demo(lab: Lab, opening: Opening | None = None, lessons: Lessons | None
         leave=[visitors.leave, curious.leave],
         most_waiting={ask.LONG_QUEUE["concurrency_id"]: limits.waiting_questions},
     ) as demo:
-        gr.Markdown(_intro(), elem_id="intro")
+        gr.Markdown(_intro(reports), elem_id="intro")
         said = sharing.said()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(text.ATTACK_TAB):

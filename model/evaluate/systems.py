@@ -16,7 +16,7 @@ from model.evaluate.record import Scope, Scopes, ThreatModel
 from model.files import file_hash, tensors_hash
 from model.pretrained import TENSORS_FILE
 
-PAIRS = {f"{pair.codec}@{pair.classifier}": f"none@{pair.twin}" for pair in zoo.pairs()}
+PAIRS = {pair.system: f"none@{pair.twin}" for pair in zoo.pairs()}
 """A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
 PHOTO_DIAL = (64, 8)
 """Planes of photographs' codecs, besides those that are meant to be kept: 4 bits per pixel, and half one."""
