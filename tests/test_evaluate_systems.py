@@ -99,7 +99,7 @@ def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     assert default_names("cifar10", None) == [*ours, retrained, *baselines]
     jpegs, others = baselines[:4], baselines[4:]
     more = ["jpeg-20", "jpeg-15", "jpeg-10", "jpeg-75-15"]
-    dial = ["comdefend-photo", "comdefend-photo:64", "comdefend-photo:8"]
+    dial = ["comdefend-photo", "comdefend-photo:64", "comdefend-photo:16", "comdefend-photo:8"]
     assert default_names("imagenet", None) == ["none", ours[1], *jpegs, *more, *others]
     (weights / "comdefend-photo").mkdir()
     photographs = ["none", *dial, ours[1], *jpegs, *more, *others]

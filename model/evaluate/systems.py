@@ -18,8 +18,9 @@ from model.pretrained import TENSORS_FILE
 
 PAIRS = {pair.system: f"none@{pair.twin}" for pair in zoo.pairs()}
 """A codec and a classifier trained against an attacker who knows both, and its twin without a codec."""
-PHOTO_DIAL = (64, 8)
-"""Planes of photographs' codecs, besides those that are meant to be kept: 4 bits per pixel, and half one."""
+PHOTO_DIAL = (64, 16, 8)
+"""Planes of photographs' codecs, besides as many as each picture is meant to keep: 4 bits per pixel, one, and
+half one."""
 JPEGS = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30")
 PHOTO_JPEGS = ("jpeg-20", "jpeg-15", "jpeg-10", "jpeg-75-15")
 """Of photographs, besides: they stand more compression, and their codec looks at how noisy each is."""

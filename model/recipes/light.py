@@ -159,12 +159,14 @@ class SmallTask(LightTask):
 
 
 class PhotoTask(LightTask):
-    """The codec of photographs: 64 planes at a quarter of their size, 16 of them kept where nobody says.
+    """The codec of photographs: 64 planes at a quarter of their size, fewer of them kept where there is noise.
 
     All planes are 4 bits per pixel, 16 are one. What takes a perturbation away is a lack of bits: most
-    pictures are trained with fewer than all planes. The noise is of several grains: white noise alone teaches
-    to average over neighbours, and what of a perturbation is coarser stays. The guides are not the classifier
-    that photographs are shown to by default, so that what the codec keeps is not one network's taste.
+    pictures are trained with fewer than all planes. Where nobody says how many, a picture's own noise does
+    (:mod:`model.noise`): a clean photograph keeps all of them, and losing detail is the price of noisy ones
+    alone. The noise of the training is of several grains: white noise alone teaches to average over
+    neighbours, and what of a perturbation is coarser stays. The guides are not the classifier that
+    photographs are shown to by default, so that what the codec keeps is not one network's taste.
     """
 
     name = "photo"
@@ -174,7 +176,14 @@ class PhotoTask(LightTask):
     epochs = 150
     watched_images = 24
     stages = (Stage(0.2, 64, crops=4), Stage(0.8, 160))
-    network = CodecConfig.light(downscale=4, planes=64, width=96, com_blocks=3, rec_blocks=3, kept=16)
+    network = CodecConfig.light(
+        downscale=4,
+        planes=64,
+        width=96,
+        com_blocks=3,
+        rec_blocks=3,
+        kept=((0, 64), (0.7, 12), (1.4, 10), (3, 8)),
+    )
     view = 224
     settings = LightSettings(
         guides=("imagenet-lite1", "imagenet-lite2"), weakest=0.05, strongest=0.2, coarse=0.12, dropout=0.8
