@@ -28,7 +28,7 @@ PURIFYING = (
 LIGHT = (
     " Trained to purify, from nothing and by one run: noisy pictures in, clean pictures out that mean the "
     "same to classifiers; any number of the code's planes from an eighth on may be kept. No adversarial "
-    "picture was used."
+    "picture was used in training."
 )
 TUNED = (
     " Tuned to the reconstructions of the codec `{codec}`, from the weights of `{start}`; its accuracy is on "
@@ -91,7 +91,10 @@ def _codec_facts(config: CodecConfig, record: dict[str, Any]) -> Facts:
         )
     if config.kept is not None:
         if isinstance(config.kept, tuple):
-            kept = f"it is by how noisy the picture is: {in_words(config.kept)}"
+            kept = (
+                f"it is by how noisy the picture is: {in_words(config.kept)} (a rule that was chosen after a "
+                f"training, on photographs that are only scored, under FGSM and BIM)"
+            )
         else:
             kept = f"{config.kept} are, {config.kept / config.planes:.0%} of the code"
         what += f" Where nobody says how many of the planes are kept, {kept}; the figures here are of all."

@@ -251,7 +251,7 @@ def test_one_command_trains_it(photographs, archive, tiny_weights, tmp_path, mon
     assert set(record["test"]) == {"psnr_db", "ssim", "agreement", "clean_agreement"}
     card = (out / "README.md").read_text()
     assert "0.5 bits per pixel" in card
-    assert "No adversarial picture was used" in card
+    assert "No adversarial picture was used in training" in card
     assert f"Command: `python app.py --train photo --data {options[3]}" in card
 
 

@@ -194,7 +194,7 @@ def test_the_codec_of_photographs_leaves_more_than_jpeg():
 
 
 def test_the_codec_of_photographs_rebuilds_them():
-    """A photograph that it has not seen, with a quarter of the planes, a half and all, which a clean one keeps."""
+    """A photograph that it has not seen, with a quarter of its planes, a half and all, as a clean one has."""
     codec = ComDefend.from_pretrained("comdefend-photo")
     assert codec.config.bits_per_pixel == 4
     x = full_size(open_picture(PHOTOGRAPH))

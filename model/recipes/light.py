@@ -159,7 +159,7 @@ class SmallTask(LightTask):
 
 
 class PhotoTask(LightTask):
-    """The codec of photographs: 64 planes at a quarter of their size, fewer of them kept where there is noise.
+    """The codec of photographs: 64 planes at a quarter of their size, of noisy pictures fewer are kept.
 
     All planes are 4 bits per pixel, 16 are one. What takes a perturbation away is a lack of bits: most
     pictures are trained with fewer than all planes. Where nobody says how many, a picture's own noise does
