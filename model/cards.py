@@ -34,6 +34,7 @@ TUNED = (
     " Tuned to the reconstructions of the codec `{codec}`, from the weights of `{start}`; its accuracy is on "
     "reconstructions, too."
 )
+RULE = " (a rule that was chosen after a training, on photographs that are only scored, under FGSM and BIM)"
 UNSAID = {"codec": PURIFY, "start": default_classifier("small")}
 """What runs were tuned to, and from, whose record does not say it."""
 ANSWERS = (
@@ -91,10 +92,8 @@ def _codec_facts(config: CodecConfig, record: dict[str, Any]) -> Facts:
         )
     if config.kept is not None:
         if isinstance(config.kept, tuple):
-            kept = (
-                f"it is by how noisy the picture is: {in_words(config.kept)} (a rule that was chosen after a "
-                f"training, on photographs that are only scored, under FGSM and BIM)"
-            )
+            kept = f"it is by how noisy the picture is: {in_words(config.kept)}"
+            kept += RULE if record["recipe"]["task"] == "photo" else ""
         else:
             kept = f"{config.kept} are, {config.kept / config.planes:.0%} of the code"
         what += f" Where nobody says how many of the planes are kept, {kept}; the figures here are of all."

@@ -12,6 +12,7 @@ from app.images import full_size, open_picture
 from app.places import PUBLISHED
 from model import ComDefend, DefendedClassifier, load_classifier
 from model.cards import card
+from model.defences import JpegByNoise
 from model.denoiser import Denoiser
 from model.evaluate import published, seed
 from model.evaluate.cells import failed_checks
@@ -194,6 +195,13 @@ def test_the_codec_of_photographs_leaves_more_than_jpeg(epsilon):
         }
         assert {"jpeg-20", "jpeg-10", "jpeg-75-15"} < jpegs.keys()
         assert left[codec, attack] > max(jpegs.values())
+
+
+def test_jpeg_that_looks_at_the_noise_has_the_same_bound():
+    """The codec's first: its yardstick looks as closely."""
+    kept = ComDefend.from_pretrained("comdefend-photo").config.kept
+    assert isinstance(kept, tuple)
+    assert kept[1][0] == JpegByNoise.bound
 
 
 def test_the_codec_of_photographs_rebuilds_them():
