@@ -54,7 +54,8 @@ class JpegByNoise(Defence):
 
     gradients = Jpeg.gradients
     bound: ClassVar[float] = 0.7
-    """The noise, in 1/255, from which on a picture is a noisy one."""
+    """The noise, in 1/255, from which on a picture is a noisy one: where ``comdefend-photo`` starts to keep
+    fewer planes."""
 
     def __init__(self, quality: int, lower: int) -> None:
         super().__init__()
