@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from model.data import DataError
+from model.evaluate.direct import Part
 from model.evaluate.journal import Heading, Journal
 from model.evaluate.record import KINDS, Distances, UnboundedRecord
 from tests.conftest import clean, kept, noise, record
@@ -74,6 +75,36 @@ def test_what_is_no_record_is_an_error_that_names_the_file(path, line):
     with path.open("a") as file:
         file.write(f"{json.dumps(line)}\n")
     with pytest.raises(DataError, match=r"journal\.jsonl holds no records that can be read"):
+        Journal(path, HEADING)
+
+
+PART = {"job": "one", "system": "none", "part": 0, "came_to": Part("10", 0.5, 0.25, 3.5).to_json()}
+
+
+def test_parts_of_a_job_are_read_again_until_it_is_done(path):
+    journal = Journal(path, HEADING)
+    journal.write_part("one", "none", 0, Part("10", 0.5, 0.25, 3.5))
+    assert json.loads(path.read_text().splitlines()[-1]) == PART
+    assert Journal(path, HEADING).begun == {"one": {0: Part("10", 0.5, 0.25, 3.5)}}
+    journal.write("one", ONE)
+    assert journal.begun == {}
+    assert Journal(path, HEADING).begun == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"job": []}, {"system": []}, {"part": "x"}, {"part": []}, {"came_to": 7}, {"came_to": {}},
+        {"came_to": {"right": "012"}}, {"came_to": {"right": 3}}, {"came_to": {"right": "1", "more": 1}},
+        {"came_to": {"right": "1", "seconds": "x"}}, {"came_to": {"right": "1", "no_gradient": "x"}},
+        {"came_to": {"right": "1", "zero_gradient": []}},
+    ],
+)  # fmt: skip
+def test_what_is_no_part_is_an_error_that_names_the_file(path, change):
+    Journal(path, HEADING)
+    with path.open("a") as file:
+        file.write(f"{json.dumps(PART | change)}\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl holds no part of a job that can be read"):
         Journal(path, HEADING)
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from model.classifiers import Classifier, DefendedClassifier
 from model.comdefend import ComDefend
 from model.data import DataError, ImageSet, to_float
-from model.evaluate import measure
+from model.evaluate import direct, measure
+from model.evaluate.direct import Part
 from model.evaluate.jobs import NoiseJob, PlanesJob, TransferJob
 from model.evaluate.journal import Heading, Journal
 from model.evaluate.plan import choose_scopes
@@ -416,9 +417,9 @@ def test_a_cascade_goes_by_the_attacks_of_its_own_plan_alone(evaluation, tmp_pat
     after = evaluation(fewer, journal=Journal(path, heading_of(DEFENCES, fewer)))
     execute, attacks = after.executor.execute, {}
 
-    def watched(job, seed, before):
+    def watched(job, seed, before, *parts):
         attacks[job.key] = {record.attack for record in before}
-        return execute(job, seed, before)
+        return execute(job, seed, before, *parts)
 
     after.executor.execute = watched
     assert after.run() == []
@@ -460,6 +461,67 @@ def test_an_interrupted_run_goes_on_to_the_same_records(evaluation, tmp_path, mo
     assert timeless(Journal(path, heading).records) == timeless(unbroken.records)
     with pytest.raises(DataError, match="holds another evaluation"):
         Journal(path, replace(heading, evaluation={"seed": 1}))
+
+
+@pytest.fixture
+def one_by_one(monkeypatch) -> Preset:
+    """A preset all of whose attacks on a defended system are of parts of one picture each."""
+    monkeypatch.setattr(direct, "PART_PASSES", 1)
+    return replace(WHOLE, attacks=("PGD", "Square"), epsilons=(MAIN,))
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 8])
+def test_an_interruption_costs_a_part_of_a_job(evaluation, one_by_one, tmp_path, monkeypatch, stop_at):
+    unbroken = evaluation(one_by_one)
+    unbroken.run()
+    path, heading = tmp_path / "journal.jsonl", heading_of(DEFENCES, one_by_one)
+    broken = evaluation(one_by_one, journal=Journal(path, heading))
+    count, attacked = itertools.count(), []
+    attack_some = direct._attack_some
+
+    def stopping(system, x, labels, attack, *rest):
+        if next(count) == stop_at:
+            raise Stopped
+        attacked.append((system.name, attack.key, *rest, x.numpy().tobytes()))
+        assert len(x) == 1
+        return attack_some(system, x, labels, attack, *rest)
+
+    monkeypatch.setattr(direct, "_attack_some", stopping)
+    with pytest.raises(Stopped):
+        broken.run()
+    (job,) = broken.journal.begun
+    assert job not in broken.journal.done
+    assert "adaptive" in job
+
+    resumed = evaluation(one_by_one, journal=Journal(path, heading))
+    assert resumed.journal.begun == broken.journal.begun
+    assert resumed.run() == []
+    assert resumed.journal.begun == {}
+    assert timeless(resumed.records) == timeless(unbroken.records)
+    assert timeless(Journal(path, heading).records) == timeless(unbroken.records)
+    assert len(attacked) == len(set(attacked))  # nothing twice
+
+
+def test_parts_of_a_system_that_is_another_now_are_done_again(evaluation, one_by_one, tmp_path):
+    path, heading = tmp_path / "journal.jsonl", heading_of(DEFENCES, one_by_one)
+    journal = Journal(path, heading)
+    journal.write_part("adaptive bits-5: PGD, 2, 8", "bits-5", 0, Part("1"))
+    assert Journal(path, heading).begun == journal.begun
+    assert Journal(path, replace(heading, systems=heading.systems | {"bits-5": 1})).begun == {}
+    assert Journal(path, replace(heading, preset="")).begun == {}
+    assert Journal(path, heading).begun == journal.begun
+
+
+def test_the_deadline_ends_a_job_after_the_part_that_it_is_at(evaluation, one_by_one):
+    unbroken = evaluation(one_by_one)
+    unbroken.run()
+    found = evaluation(one_by_one)
+    begun = set()
+    while found.run(deadline=0, clock=itertools.count().__next__):  # for one job, or one part of it
+        begun |= found.journal.begun.keys()
+        assert len(found.journal.begun) <= 1
+    assert {"adaptive bits-5: PGD, 2, 8", "cascade bits-5: PGD, 2, margin, 8"} & begun
+    assert timeless(found.records) == timeless(unbroken.records)
 
 
 def test_one_more_system_is_measured_alone(evaluation, tmp_path, monkeypatch):

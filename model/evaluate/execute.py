@@ -1,6 +1,6 @@
 """How each kind of job is done: from a job and a seed to records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from model.attacks import round_inside_ball
 from model.data import ImageSet, evenly_spaced, to_float
 from model.defences import Codec
 from model.evaluate import measure
+from model.evaluate.direct import OnPart, Part, attack_system
 from model.evaluate.jobs import CleanJob, DirectJob, GreyBoxJob, Job, NoiseJob, PlanesJob, TransferJob
 from model.evaluate.presets import AttackConfig
 from model.evaluate.record import (
@@ -67,7 +68,14 @@ class Executor:
         self.x = to_float(data.images)  # (N,3,H,W)
         self.labels = data.labels
 
-    def execute(self, job: Job, seed: int, before: Sequence[Record]) -> Sequence[Record]:
+    def execute(
+        self,
+        job: Job,
+        seed: int,
+        before: Sequence[Record],
+        done: Mapping[int, Part] | None = None,
+        on_part: OnPart = lambda number, part, share: None,
+    ) -> Sequence[Record]:
         """Do one job.
 
         Args:
@@ -75,6 +83,7 @@ class Executor:
             seed: of all that is left to chance in it.
             before: the records of earlier jobs: an attack on a defended system leaves alone what the system
                 gets wrong unattacked, and a cascade what fell before.
+            done, on_part: see :func:`model.evaluate.direct.attack_system`; other jobs are done as a whole.
         """
         match job:
             case CleanJob():
@@ -89,7 +98,7 @@ class Executor:
             case TransferJob():
                 return self._transfer(job, seed)
             case DirectJob() if job.attack.has_epsilon:
-                return self._direct(job, seed, before)
+                return self._direct(job, seed, before, done or {}, on_part)
             case DirectJob():
                 target = self.systems[job.system].module
                 return self._unbounded(job, [job.system], target, "adaptive", seed, before)
@@ -135,22 +144,17 @@ class Executor:
         shown = AttackConfig("transfer", steps=job.attack.steps, black_box=True)
         return self._shown(job.systems, "black-box", shown, job.epsilon, "all", found.pictures, seed)
 
-    def _direct(self, job: DirectJob, seed: int, before: Sequence[Record]) -> list[AttackRecord]:
-        system, attack = self.systems[job.system], job.attack
-        chosen = self.scopes[job.scope]
-        right = self._standing(job, before)[chosen].clone()
-        held = chosen[right]
-        no_gradient = zero_gradient = None
-        if len(held):
-            x, labels, stop_early = self.x[held], self.labels[held], not system.defence.noisy
-            with measure.stand_in(system, attack.gradient):
-                pictures, no_gradient, zero_gradient = measure.craft(
-                    system.module, x, labels, attack, job.epsilon, seed, stop_early
-                )
-            right[right.clone()] = measure.correct(system.module, pictures, labels, seed)
-        who: ThreatModel = "black-box" if attack.black_box else system.threat_model("adaptive")
-        record = _record(system, who, attack, job.epsilon, job.scope, right)
-        return [replace(record, cascade=job.cascade, no_gradient=no_gradient, zero_gradient=zero_gradient)]
+    def _direct(
+        self,
+        job: DirectJob,
+        seed: int,
+        before: Sequence[Record],
+        done: Mapping[int, Part],
+        on_part: OnPart,
+    ) -> list[AttackRecord]:
+        x, labels = self._pictures(job.scope)
+        standing = self._standing(job, before)[self.scopes[job.scope]]
+        return [attack_system(self.systems[job.system], x, labels, standing, job, seed, done, on_part)]
 
     def _unbounded(
         self,
@@ -250,7 +254,7 @@ class Executor:
         """How each system fares on the same adversarial pictures."""
         return [
             replace(
-                _record(a.system, a.system.threat_model(threat_model), attack, epsilon, a.scope, a.correct),
+                measure.attack_record(a.system, threat_model, attack, epsilon, a.scope, a.correct),
                 bits_flipped=a.bits_flipped,
             )
             for a in self._answers(systems, scope, pictures, seed)
@@ -274,27 +278,3 @@ class Executor:
             return scope, pictures
         part = system.scope(scope)
         return part, [each[self.scopes[part]] for each in pictures]
-
-
-def _record(
-    system: System,
-    threat_model: ThreatModel,
-    attack: AttackConfig,
-    epsilon: float,
-    scope: Scope,
-    right: Tensor,
-) -> AttackRecord:
-    record = AttackRecord(
-        system=system.name,
-        threat_model=threat_model,
-        attack=attack.name,
-        epsilon=epsilon,
-        steps=attack.steps,
-        gradient=attack.gradient,
-        scope=scope,
-        right=to_bits(right),
-    )
-    if (descent := attack.descent) is None:
-        return record
-    gradient = attack.gradient or system.defence.gradients[0]
-    return replace(record, gradient=gradient, loss=descent.loss, restarts=descent.restarts)

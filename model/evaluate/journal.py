@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from model.data import DataError
+from model.evaluate.direct import Part
 from model.evaluate.record import AttackRecord, Record, ScopeRecord, from_json
 from model.files import write_atomically
 
@@ -44,6 +45,14 @@ class Heading:
             and (self.preset == then.preset or not (isinstance(record, AttackRecord) and record.cascade))
         )
 
+    def same_job(self, system: str, then: Self) -> bool:
+        """Whether a system's job that was begun under another heading would go on alike under this one."""
+        return (
+            system in self.systems
+            and self.systems[system] == then.systems.get(system)
+            and (self.scopes, self.preset) == (then.scopes, then.preset)
+        )
+
     def fits(self, record: Record) -> bool:
         """Whether a record can have been made under this heading."""
         whole = not isinstance(record, ScopeRecord) or len(record.right) == self.scopes[record.scope]
@@ -53,7 +62,8 @@ class Heading:
 class Journal:
     """The records of an evaluation, in the order in which they came.
 
-    A line of the file is a job with its records, or a heading for the lines beneath it. Records that would be
+    A line of the file is a job with its records, a part of a job that was begun, or a heading for the lines
+    beneath it. Records that would be
     the same under the present heading are used again; others stay in the file, unused. So a system can be
     added, or trained anew, and it alone is measured; and a longer evaluation of the same pictures takes over
     what a shorter one has. A journal of other pictures or another seed is refused rather than mixed with it.
@@ -70,12 +80,17 @@ class Journal:
         """What each job came to, by its key, in the order in which they were done."""
         self.seconds: dict[str, float] = {}
         """What each took, all runs of it together."""
+        self.begun: dict[str, dict[int, Part]] = {}
+        """Parts of jobs that are not done, by the jobs' keys and their numbers."""
         self._rank = {name: rank for rank, name in enumerate(now.systems)}
         if path is None:
             return
         lines = self._whole_lines(path) if path.exists() else []
         then = Heading()
         for line in lines:
+            if "part" in line:
+                self._read_part(path, line, now, then)
+                continue
             if "job" in line:
                 self._keep(line["job"], self._read(path, line, now, then))
                 continue
@@ -127,8 +142,19 @@ class Journal:
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} holds no records that can be read ({error!r}): delete it") from error
 
+    def _read_part(self, path: Path, line: dict[str, Any], now: Heading, then: Heading) -> None:
+        try:
+            job, system, number, part = line["job"], line["system"], line["part"], line["came_to"]
+            if now.same_job(system, then):
+                self.begun.setdefault(job, {})[int(number)] = Part.from_json(part)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} holds no part of a job that can be read ({error!r}): delete it"
+            ) from error
+
     def _keep(self, job: str, records: list[Record]) -> None:
         if records:
+            self.begun.pop(job, None)
             found = [*self.done.get(job, ()), *records]
             self.done[job] = sorted(found, key=lambda record: self._rank.get(record.system, 0))
             self.seconds[job] = self.seconds.get(job, 0) + max(record.seconds for record in records)
@@ -149,7 +175,15 @@ class Journal:
     def write(self, job: str, records: list[Record]) -> None:
         """Keep the records of a job that is done, for all of its systems or for some."""
         self._keep(job, records)
+        self._append({"job": job, "records": [record.to_json() for record in records]})
+
+    def write_part(self, job: str, system: str, number: int, part: Part) -> None:
+        """Keep a part of a job for one system, which is not done yet."""
+        self.begun.setdefault(job, {})[number] = part
+        self._append({"job": job, "system": system, "part": number, "came_to": part.to_json()})
+
+    def _append(self, value: object) -> None:
         if self.path is not None:
             with self.path.open("ab") as file:
-                file.write(self._line({"job": job, "records": [record.to_json() for record in records]}))
+                file.write(self._line(value))
                 file.flush()

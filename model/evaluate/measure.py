@@ -13,7 +13,7 @@ from model.attacks.pgd import pgd
 from model.comdefend import ComDefend
 from model.defences import Codec
 from model.evaluate.presets import AttackConfig
-from model.evaluate.record import Distances
+from model.evaluate.record import AttackRecord, Distances, Scope, ThreatModel, to_bits
 from model.evaluate.systems import System
 
 BATCH_PIXELS, BATCH_PICTURES = 100 * 32 * 32, 100
@@ -118,11 +118,13 @@ def distances(change: Tensor, before: Tensor, after: Tensor) -> Distances:
     )
 
 
-def batches(x: Tensor, labels: Tensor, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures with their labels, as many at a time as memory allows ``model``."""
+def batches(
+    x: Tensor, labels: Tensor, model: nn.Module, most: int = BATCH_PICTURES
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures with their labels, as many at a time as memory allows ``model``, at most ``most``."""
     heavy = any(isinstance(m, ComDefend) and m.config.downscale == 1 for m in model.modules())
     pixels = BATCH_PIXELS * (1 if heavy else LIGHT)
-    size = min(BATCH_PICTURES, max(1, pixels // x[0, 0].numel())) if len(x) else 1
+    size = min(BATCH_PICTURES, most, max(1, pixels // x[0, 0].numel())) if len(x) else 1
     return zip(x.split(size), labels.split(size), strict=True)
 
 
@@ -154,3 +156,32 @@ def stand_in(system: System, gradient: str | None) -> Iterator[None]:
         yield
     finally:
         system.defence.gradient = before
+
+
+def attack_record(
+    system: System,
+    threat_model: ThreatModel,
+    attack: AttackConfig,
+    epsilon: float,
+    scope: Scope,
+    right: Tensor,
+) -> AttackRecord:
+    """What an attack left of a scope's pictures.
+
+    Args:
+        threat_model: as it is called where there is a defence.
+        right: which were classified rightly, shape (count,), bool.
+    """
+    descent = attack.descent
+    return AttackRecord(
+        system=system.name,
+        threat_model=system.threat_model(threat_model),
+        attack=attack.name,
+        epsilon=epsilon,
+        steps=attack.steps,
+        gradient=attack.gradient or (system.defence.gradients[0] if descent else None),
+        loss=descent.loss if descent else None,
+        restarts=descent.restarts if descent else 1,
+        scope=scope,
+        right=to_bits(right),
+    )

@@ -45,7 +45,7 @@ class Record:
     @property
     def correct(self) -> Tensor:
         """Which of its pictures were classified rightly, shape (count,), bool."""
-        return torch.tensor([character == "1" for character in self.right], dtype=torch.bool)
+        return from_bits(self.right)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
@@ -163,6 +163,11 @@ def from_json(values: dict[str, Any]) -> Record:
 def to_bits(correct: Tensor) -> str:
     """What a record keeps of which pictures were right, shape (count,), bool."""
     return "".join("1" if right else "0" for right in correct.tolist())
+
+
+def from_bits(right: str) -> Tensor:
+    """What :func:`to_bits` was given."""
+    return torch.tensor([character == "1" for character in right], dtype=torch.bool)
 
 
 def worst_case(records: Iterable[Record], system: str, epsilon: float, scopes: Scopes) -> Tensor:
