@@ -18,6 +18,7 @@ from model.evaluate.systems import has_own_classifier
 
 SUMMARISED: dict[str, Pictures] = {
     "cifar10": "small",
+    "cifar10-robust": "small",
     "seed-cifar10": "small",
     "resnet20": "small",
     "seed-fashion-mnist": "garments",
