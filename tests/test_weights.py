@@ -191,6 +191,9 @@ def test_the_pair_stands_against_stronger_attacks_too(pair):
     left = {(w["defence"], w["epsilon"]): w["accuracy"] for w in report["worst"]}
     assert left["none", 8.0] < 0.02
     assert left[pair.system, 8.0] >= 0.41
+    assert (
+        markdown(report).count("ComDefend, trained together with its classifier against an attacker who") == 1
+    )
     (difference,) = report["twins"]
     assert (difference["defence"], difference["twin"]) == (pair.system, twin)
     assert difference["difference_interval"][1] >= 0

@@ -54,7 +54,7 @@ def headline(report: Report) -> str:
                 f"none of these codecs leaves one of {best['images']:,} pictures right, each under its own "
             )
             text += f"worst attack (95 % interval: up to {100 * best['interval'][1]:.1f} %). "
-    text += _trained_against_it(report)
+    text += _trained_against_it(report, first=not text)
     grey = [
         c for c in report["cells"]
         if c["threat_model"] == "grey-box" and c["attack"] == "BIM" and c["epsilon"] == MAIN
@@ -70,15 +70,24 @@ def headline(report: Report) -> str:
     return text.strip()
 
 
-def _trained_against_it(report: Report) -> str:
-    """What the pair leaves that was trained against an attacker who knows it, where it was measured."""
+def _trained_against_it(report: Report, first: bool) -> str:
+    """What the pair leaves that was trained against an attacker who knows it, where it was measured.
+
+    Args:
+        first: it is the first sentence, and has to say by itself what it is about.
+    """
     worst = [w for w in report.get("worst", []) if w["epsilon"] == MAIN]
     text = ""
     for name, without in PAIRS.items():
         pair, twin = find_cell(worst, defence=name), find_cell(worst, defence=without)
         if pair is not None:
-            text += "Trained together with its classifier against such an attacker, it "
-            text += f"{leaves(report)} {percent(pair)} %"
+            if first:
+                text += "ComDefend, trained together with its classifier against an attacker who knows both, "
+                text += f"{leaves(report)} {percent(pair)} % of {pair['images']:,} pictures right at "
+                text += f"{MAIN:g}/255, each under its own worst attack"
+            else:
+                text += "Trained together with its classifier against such an attacker, it "
+                text += f"{leaves(report)} {percent(pair)} %"
             text += f"; the classifier alone, trained likewise, {percent(twin)} %. " if twin else ". "
     return text
 
