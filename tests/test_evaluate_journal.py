@@ -35,6 +35,15 @@ def written(path) -> Journal:
     return journal
 
 
+def assert_refused(path, line: dict, said: str) -> None:
+    """A journal with such a line in it is not read."""
+    Journal(path, HEADING)
+    with path.open("a") as file:
+        file.write(f"{json.dumps(line)}\n")
+    with pytest.raises(DataError, match=said):
+        Journal(path, HEADING)
+
+
 def test_what_is_written_is_read_again_in_its_order(path):
     written(path)
     again = Journal(path, HEADING)
@@ -71,11 +80,7 @@ def test_records_of_every_kind_are_read_again_as_what_they_were():
     ],
 )
 def test_what_is_no_record_is_an_error_that_names_the_file(path, line):
-    Journal(path, HEADING)
-    with path.open("a") as file:
-        file.write(f"{json.dumps(line)}\n")
-    with pytest.raises(DataError, match=r"journal\.jsonl holds no records that can be read"):
-        Journal(path, HEADING)
+    assert_refused(path, line, r"journal\.jsonl holds no records that can be read")
 
 
 PART = {"job": "one", "system": "none", "part": 0, "came_to": Part("10", 0.5, 0.25, 3.5).to_json()}
@@ -101,11 +106,7 @@ def test_parts_of_a_job_are_read_again_until_it_is_done(path):
     ],
 )  # fmt: skip
 def test_what_is_no_part_is_an_error_that_names_the_file(path, change):
-    Journal(path, HEADING)
-    with path.open("a") as file:
-        file.write(f"{json.dumps(PART | change)}\n")
-    with pytest.raises(DataError, match=r"journal\.jsonl holds no part of a job that can be read"):
-        Journal(path, HEADING)
+    assert_refused(path, PART | change, r"journal\.jsonl holds no part of a job that can be read")
 
 
 def test_reading_it_changes_nothing(path):

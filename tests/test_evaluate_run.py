@@ -502,8 +502,8 @@ def test_an_interruption_costs_a_part_of_a_job(evaluation, one_by_one, tmp_path,
     assert len(attacked) == len(set(attacked))  # nothing twice
 
 
-def test_parts_of_a_system_that_is_another_now_are_done_again(evaluation, one_by_one, tmp_path):
-    path, heading = tmp_path / "journal.jsonl", heading_of(DEFENCES, one_by_one)
+def test_parts_of_a_system_that_is_another_now_are_done_again(tmp_path):
+    path, heading = tmp_path / "journal.jsonl", heading_of(DEFENCES)
     journal = Journal(path, heading)
     journal.write_part("adaptive bits-5: PGD, 2, 8", "bits-5", 0, Part("1"))
     assert Journal(path, heading).begun == journal.begun

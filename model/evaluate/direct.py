@@ -48,21 +48,6 @@ class Part:
             raise ValueError("it is no part of a job")
         return part
 
-    @classmethod
-    def whole(cls, parts: Sequence[Self]) -> Self:
-        """All parts as one."""
-        return cls(
-            "".join(part.right for part in parts),
-            _mean([(part.no_gradient, len(part.right)) for part in parts]),
-            _mean([(part.zero_gradient, len(part.right)) for part in parts]),
-            sum(part.seconds for part in parts),
-        )
-
-    @property
-    def correct(self) -> Tensor:
-        """Which of its pictures were classified rightly, shape (count,), bool."""
-        return from_bits(self.right)
-
 
 OnPart = Callable[[int, Part, float], None]
 """Told of each new part: its number, what it came to, and the share of the pictures that it was."""
@@ -101,13 +86,15 @@ def attack_system(
             part = _attack_some(system, images, true, attack, job.epsilon, seed + number)
             on_part(number, part, len(true) / len(x))
         parts.append(part)
-    left = Part.whole(parts)
     right = standing.clone()
-    right[standing] = left.correct
+    right[standing] = from_bits("".join(part.right for part in parts))
     who: ThreatModel = "black-box" if attack.black_box else "adaptive"
     record = measure.attack_record(system, who, attack, job.epsilon, job.scope, right)
     return replace(
-        record, cascade=job.cascade, no_gradient=left.no_gradient, zero_gradient=left.zero_gradient
+        record,
+        cascade=job.cascade,
+        no_gradient=_mean([(part.no_gradient, len(part.right)) for part in parts]),
+        zero_gradient=_mean([(part.zero_gradient, len(part.right)) for part in parts]),
     )
 
 
