@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model import cores
+from tests.conftest import until
 
 T = TypeVar("T")
 pytestmark = pytest.mark.skipif(cores._library is None, reason="torch has no libgomp here")
@@ -57,14 +58,20 @@ def test_helpers_go_home_at_the_end_and_between(monkeypatch):
     def helpers() -> list[int]:
         before = names()
         found = []
+
+        def left() -> int:
+            """How many are there after their dismissal, which does not wait for the end of their threads."""
+            until(lambda: not names() - before, seconds=10)
+            return len(names() - before)
+
         with cores.all_of_them():
             wanted = compute()
             found.append(len(names() - before))
             cores.dismiss()
-            found.append(len(names() - before))
+            found.append(left())
             assert torch.equal(compute(), wanted)
             found.append(len(names() - before))
-        return [*found, len(names() - before)]
+        return [*found, left()]
 
     thread = threading.Thread(target=lambda: found.append(helpers()))
     found: list[list[int]] = []
