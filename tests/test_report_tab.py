@@ -8,7 +8,7 @@ import pytest
 from app import report_views, tab_words
 from app.page import text
 from app.places import PUBLISHED
-from app.reports import COLOURS, for_visitors, lines, of_classifiers, remains, short_names, worst_of
+from app.reports import COLOURS, bound_of, for_visitors, lines, of_classifiers, remains, short_names, worst_of
 from model.evaluate import published
 from model.zoo import Pair
 from tests.reports import GREY, WORST, autoattack, cell, made_up_report
@@ -197,6 +197,14 @@ def test_the_worst_case_of_the_pair_is_that_of_autoattack_on_the_most_pictures()
     assert worst_of([made_up_report()], PAIR) is None
 
 
+def test_the_bound_of_the_pair_is_that_of_the_most_pictures_with_or_without_autoattack():
+    every = (PAIR.system, "none@alone")
+    found = bound_of([robust_report(100, *every), robust_report(500), robust_report(300)], PAIR)
+    assert found is not None
+    assert found["images"] == 500
+    assert bound_of([made_up_report()], PAIR) is None
+
+
 def test_what_the_pair_withstands_is_said_with_its_attacker():
     record = {
         "recipe": {"settings": {"epsilon": 8.0}},
@@ -207,8 +215,14 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
     assert said.startswith("On CIFAR-10, one system here")
     assert "[codec and classifier trained together](?classifier=pair)" in said
     assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said
+    bound = {"accuracy": 0.436, "images": 500, "epsilon": 8.0}
+    said = tab_words.withstands("?classifier=pair", record, None, bound)
+    assert "right on at most 43.6% of 500 attacked pictures (each under its worst" in said
+    assert "not all of AutoAttack among them yet, 8/255)" in said
+    said = tab_words.withstands("?classifier=pair", record, None, bound | {"accuracy": 0.48})
+    assert "46.9% of 2,000 attacked pictures (PGD" in said
     worst = {"accuracy": 0.442, "images": 500, "epsilon": 8.0}
-    said = tab_words.withstands("?classifier=pair", record, worst)
+    said = tab_words.withstands("?classifier=pair", record, worst, bound)
     assert (
         "44.2% of 500 attacked pictures (each under its worst attack, AutoAttack among them, 8/255)" in said
     )

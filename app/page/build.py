@@ -24,7 +24,7 @@ from app.page import ask, happening, learn, report, results, sharing, text, tool
 from app.page import controls as parts
 from app.page.guard import GuardedBlocks
 from app.places import PUBLISHED
-from app.reports import of_classifiers, worst_of
+from app.reports import bound_of, of_classifiers, worst_of
 from app.scenario import Scenario
 from app.server.duty import Duty
 from app.server.gate import Gate, unreadable
@@ -57,7 +57,8 @@ def _intro(reports: Mapping[str, Report]) -> str:
                 classifier=pair.classifier, attack="PGD", threat_model="adaptive", epsilon=8.0
             )
             link = f"?{Address(scenario, example='dog').query()}"
-            standing.append(tab_words.withstands(link, record, worst_of(reports.values(), pair)))
+            worst, bound = worst_of(reports.values(), pair), bound_of(reports.values(), pair)
+            standing.append(tab_words.withstands(link, record, worst, bound))
     return " ".join([text.INTRO.rstrip(), *standing])  # one paragraph: what happened comes right after it
 
 
