@@ -148,13 +148,13 @@ def remains(reports: Mapping[str, Report]) -> Remains | None:
 
 def worst_of(reports: Iterable[Report], pair: zoo.Pair) -> Cell | None:
     """A pair's worst case at the main strength, by the largest report that has AutoAttack; None: none has."""
-    return bound_of((report for report in reports if not is_bound(report)), pair)
+    return bound_of((report for report in reports if not is_bound(report)), pair.system)
 
 
-def bound_of(reports: Iterable[Report], pair: zoo.Pair) -> Cell | None:
-    """A pair's worst case at the main strength, by the largest report that has one; None: none has.
+def bound_of(reports: Iterable[Report], system: str) -> Cell | None:
+    """A system's worst case at the main strength, by the largest report that has one; None: none has.
 
     Where AutoAttack is not through, it is an upper bound.
     """
-    found = (find_cell(report.get("worst", []), defence=pair.system, epsilon=MAIN) for report in reports)
+    found = (find_cell(report.get("worst", []), defence=system, epsilon=MAIN) for report in reports)
     return max(filter(None, found), key=lambda cell: cell["images"], default=None)

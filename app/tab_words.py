@@ -11,7 +11,13 @@ from model.evaluate.cells import Cell
 from model.evaluate.presets import SEED
 
 
-def withstands(link: str, record: dict[str, Any], worst: Cell | None, bound: Cell | None = None) -> str:
+def withstands(
+    link: str,
+    record: dict[str, Any],
+    worst: Cell | None,
+    bound: Cell | None = None,
+    twin: Cell | None = None,
+) -> str:
     """What an attacker who knows all leaves of a pair that was trained against him.
 
     Args:
@@ -20,6 +26,7 @@ def withstands(link: str, record: dict[str, Any], worst: Cell | None, bound: Cel
         worst: of :func:`app.reports.worst_of`; None: ``bound`` is told, or PGD's figure of the training,
             whichever is less.
         bound: of :func:`app.reports.bound_of`.
+        twin: the same of the classifier that was trained likewise, without a codec.
     """
     at_most = ""
     if worst is not None:
@@ -33,10 +40,13 @@ def withstands(link: str, record: dict[str, Any], worst: Cell | None, bound: Cel
         share, images = record["test"]["robust_accuracy"], record["test_images"]
         epsilon = record["recipe"]["settings"]["epsilon"]
         attacker = f"PGD, 20 steps, {epsilon:g}/255; stronger attacks may leave less"
+    alone = ""
+    if twin is not None and twin["images"] == images:
+        alone = f"; the classifier alone, trained likewise, on {at_most}{twin['accuracy']:.1%}"
     return (
         f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
         f"classifier trained together]({link}), right on {at_most}{share:.1%} of {images:,} attacked "
-        f"pictures ({attacker})."
+        f"pictures ({attacker}){alone}."
     )
 
 

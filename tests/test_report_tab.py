@@ -199,10 +199,10 @@ def test_the_worst_case_of_the_pair_is_that_of_autoattack_on_the_most_pictures()
 
 def test_the_bound_of_the_pair_is_that_of_the_most_pictures_with_or_without_autoattack():
     every = (PAIR.system, "none@alone")
-    found = bound_of([robust_report(100, *every), robust_report(500), robust_report(300)], PAIR)
+    found = bound_of([robust_report(100, *every), robust_report(500), robust_report(300)], PAIR.system)
     assert found is not None
     assert found["images"] == 500
-    assert bound_of([made_up_report()], PAIR) is None
+    assert bound_of([made_up_report()], PAIR.system) is None
 
 
 def test_what_the_pair_withstands_is_said_with_its_attacker():
@@ -218,11 +218,17 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
     bound = {"accuracy": 0.436, "images": 500, "epsilon": 8.0}
     said = tab_words.withstands("?classifier=pair", record, None, bound)
     assert "right on at most 43.6% of 500 attacked pictures (each under its worst" in said
-    assert "not all of AutoAttack among them yet, 8/255)" in said
+    assert said.endswith("not all of AutoAttack among them yet, 8/255).")
+    twin = {"accuracy": 0.462, "images": 500, "epsilon": 8.0}
+    said = tab_words.withstands("?classifier=pair", record, None, bound, twin)
+    assert said.endswith("yet, 8/255); the classifier alone, trained likewise, on at most 46.2%.")
+    said = tab_words.withstands("?classifier=pair", record, None, bound, twin | {"images": 100})
+    assert "alone" not in said
     said = tab_words.withstands("?classifier=pair", record, None, bound | {"accuracy": 0.48})
     assert "46.9% of 2,000 attacked pictures (PGD" in said
     worst = {"accuracy": 0.442, "images": 500, "epsilon": 8.0}
-    said = tab_words.withstands("?classifier=pair", record, worst, bound)
+    said = tab_words.withstands("?classifier=pair", record, worst, bound, twin)
+    assert said.endswith("8/255); the classifier alone, trained likewise, on 46.2%.")
     assert (
         "44.2% of 500 attacked pictures (each under its worst attack, AutoAttack among them, 8/255)" in said
     )

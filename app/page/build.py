@@ -57,8 +57,9 @@ def _intro(reports: Mapping[str, Report]) -> str:
                 classifier=pair.classifier, attack="PGD", threat_model="adaptive", epsilon=8.0
             )
             link = f"?{Address(scenario, example='dog').query()}"
-            worst, bound = worst_of(reports.values(), pair), bound_of(reports.values(), pair)
-            standing.append(tab_words.withstands(link, record, worst, bound))
+            every = reports.values()
+            bounds = [bound_of(every, system) for system in (pair.system, f"none@{pair.twin}")]
+            standing.append(tab_words.withstands(link, record, worst_of(every, pair), *bounds))
     return " ".join([text.INTRO.rstrip(), *standing])  # one paragraph: what happened comes right after it
 
 
