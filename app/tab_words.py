@@ -28,21 +28,19 @@ def withstands(
         bound: of :func:`app.reports.bound_of`.
         twin: the same of the classifier that was trained likewise, without a codec.
     """
-    at_most = ""
-    if worst is not None:
-        share, images, epsilon = worst["accuracy"], worst["images"], worst["epsilon"]
-        attacker = f"each under its worst attack, AutoAttack among them, {epsilon:g}/255"
-    elif bound is not None and bound["accuracy"] < record["test"]["robust_accuracy"]:
-        share, images, epsilon = bound["accuracy"], bound["images"], bound["epsilon"]
-        at_most = "at most "
-        attacker = f"each under its worst attack, not all of AutoAttack among them yet, {epsilon:g}/255"
-    else:
-        share, images = record["test"]["robust_accuracy"], record["test_images"]
-        epsilon = record["recipe"]["settings"]["epsilon"]
-        attacker = f"PGD, 20 steps, {epsilon:g}/255; stronger attacks may leave less"
-    alone = ""
-    if twin is not None and twin["images"] == images:
-        alone = f"; the classifier alone, trained likewise, on {at_most}{twin['accuracy']:.1%}"
+    share, images = record["test"]["robust_accuracy"], record["test_images"]
+    epsilon = record["recipe"]["settings"]["epsilon"]
+    attacker = f"PGD, 20 steps, {epsilon:g}/255; stronger attacks may leave less"
+    at_most = alone = ""
+    found = worst or bound
+    if found is not None and (worst is not None or found["accuracy"] < share):
+        share, images, epsilon = found["accuracy"], found["images"], found["epsilon"]
+        among = "AutoAttack among them"
+        if worst is None:
+            at_most, among = "at most ", "not all of AutoAttack among them yet"
+        attacker = f"each under its worst attack, {among}, {epsilon:g}/255"
+        if twin is not None and twin["images"] == images:
+            alone = f"; the classifier alone, trained likewise, on {at_most}{twin['accuracy']:.1%}"
     return (
         f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
         f"classifier trained together]({link}), right on {at_most}{share:.1%} of {images:,} attacked "

@@ -33,6 +33,7 @@ from app.server.runs import Journal
 from app.uploads import EXAMPLES
 from model.evaluate import published
 from model.evaluate.cells import Report
+from model.evaluate.systems import PAIRS
 from model.pretrained import read_record
 from model.zoo import pairs
 
@@ -58,7 +59,7 @@ def _intro(reports: Mapping[str, Report]) -> str:
             )
             link = f"?{Address(scenario, example='dog').query()}"
             every = reports.values()
-            bounds = [bound_of(every, system) for system in (pair.system, f"none@{pair.twin}")]
+            bounds = [bound_of(every, system) for system in (pair.system, PAIRS[pair.system])]
             standing.append(tab_words.withstands(link, record, worst_of(every, pair), *bounds))
     return " ".join([text.INTRO.rstrip(), *standing])  # one paragraph: what happened comes right after it
 
