@@ -32,6 +32,7 @@ from model.recipes import (
     stage_at,
 )
 from model.recipes import purify as purify_module
+from model.recipes.classifier import TRAINED, Trained
 from model.recipes.settings import as_text
 from model.train.schedule import learning_rate_factor
 from tests.conftest import ROOT, TINY_CODEC, TINY_LIGHT, left_out
@@ -454,6 +455,7 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
     asked = ClassifierTask.chosen(arch="preact-resnet20")
     assert ClassifierTask(data, asked).model.config.arch == "preact-resnet20"
     plain = {"arch": "resnet9", "smoothing": 0.1, "cutmix": 0.0, "decay": 0.0, "progressive": 0.0}
+    plain["start"] = ""
     assert ClassifierTask.chosen().to_dict() == plain
     assert [ClassifierTask.folders(given) for given in (ClassifierTask.chosen(), asked)] == [
         ("cifar10",),
@@ -467,6 +469,29 @@ def test_a_classifier_has_the_architecture_that_is_asked_for(tiny_weights, data)
     assert torch.equal(ReconstructionsTask(data, tuned).model.net[0].weight, saved.net[0].weight)
     with pytest.raises(SettingError, match="resnet9, preact-resnet20, resnet50, got 'efficientnet-lite0'"):
         ClassifierTask.chosen(arch="efficientnet-lite0")
+
+
+def test_a_classifier_goes_on_from_weights_and_tells_of_the_run_that_made_them(
+    tiny_weights, data, monkeypatch
+):
+    monkeypatch.setitem(TRAINED, "tiny", Trained("cifar10"))
+    record = {"steps": 1, "command": "the run before"}
+    (tiny_weights / "cifar10" / "history.json").write_text(json.dumps(record))
+    chosen = ClassifierTask.chosen(arch="tiny", start="cifar10", progressive="0.5")
+    task = ClassifierTask(data, chosen)
+    saved = Classifier.from_pretrained(tiny_weights / "cifar10")
+    assert all(torch.equal(a, b) for a, b in zip(task.model.parameters(), saved.parameters(), strict=True))
+    assert task.before == record
+    assert ClassifierTask.folders(chosen) == ("cifar10",)
+    assert ClassifierTask(data).before is None
+    with pytest.raises(SettingError, match="cifar10 is a tiny, and --arch says preact-resnet20"):
+        ClassifierTask(data, ClassifierTask.chosen(start="cifar10", arch="preact-resnet20"))
+    others = ImageSet(data.images, data.labels, ("a", "b"))
+    with pytest.raises(SettingError, match="cifar10 knows other classes than the data has"):
+        ClassifierTask(others, chosen)
+    # What has learnt from small pictures already goes on with whole ones, unless it is told otherwise.
+    assert ClassifierTask.chosen(arch="resnet50", start="any").progressive == 0
+    assert chosen.progressive == 0.5
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from model import pretrained
 from model.classifiers import Classifier
 from model.comdefend import ComDefend
 from model.config import ClassifierConfig
@@ -44,9 +45,9 @@ BELOW_ONE = Range(0, 1, without_high=True)
 
 @dataclass(frozen=True)
 class ClassifierSettings(Settings):
-    """The network, which may say otherwise of the rest."""
+    """The network, which may say otherwise of the rest, and what it starts from."""
 
-    later = frozenset({"smoothing", "progressive"})
+    later = frozenset({"smoothing", "progressive", "start"})
 
     arch: str = setting("resnet9", "the network", names=TRAINED)
     smoothing: float = setting(0.1, "how much of each label is spread over all classes", SHARE)
@@ -57,13 +58,16 @@ class ClassifierSettings(Settings):
     progressive: float = setting(
         0.0,
         "share of the run on pictures of half their side, and three fifths of the rest on three quarters "
-        "(resnet50: 0.67)",
+        "(resnet50: 0.67; 0 with a start)",
         BELOW_ONE,
     )
+    start: str = setting("", "the classifier at the beginning (name or folder; empty: untrained)")
 
     def changed(self, given: Mapping[str, Any]) -> Self:
         arch = given.get("arch", self.arch)
         own = TRAINED[arch].settings if arch in TRAINED else {}  # what it cannot be, is said by the field
+        if given.get("start", self.start):
+            own = {**own, "progressive": 0.0}  # it has learnt from small pictures already
         return super().changed({**own, **given})
 
 
@@ -157,7 +161,22 @@ class ClassifierTask(Task[ClassifierSettings]):
         self.settings = settings or self.chosen()
         self.decay = self.settings.decay
         self.stages = growing(data.images.shape[-1], self.settings.progressive)
-        self.model = Classifier(config_for(data, self.settings.arch))
+        self.model = self.start(data)
+
+    def start(self, data: ImageSet) -> Classifier:
+        """The classifier that training starts from; :attr:`before` becomes its record, if it has one.
+
+        Raises:
+            SettingError: it is of other classes than the data, or of another architecture than asked for.
+        """
+        name, arch = self.settings.start, self.settings.arch
+        if not name:
+            return Classifier(config_for(data, arch))
+        classifier = classifier_to_start_from(name, data)
+        if classifier.config.arch != arch:
+            raise SettingError(f"{name} is a {classifier.config.arch}, and --arch says {arch}")
+        self.before = pretrained.read_record(name)
+        return classifier
 
     @classmethod
     def folders(cls, settings: ClassifierSettings) -> tuple[str, ...]:
@@ -234,14 +253,15 @@ class ReconstructionsTask(ClassifierTask):
 
     def __init__(self, data: ImageSet, settings: ReconstructionsSettings | None = None) -> None:
         super().__init__(data, settings)
-        if self.settings.start:
-            self.model = classifier_to_start_from(self.settings.start, data)
-        else:
-            (folder,) = ClassifierTask.folders(self.settings)
-            trained = Classifier.from_pretrained(folder)
-            if trained.classes == data.classes:
-                self.model = trained
         self.codec = ComDefend.from_pretrained(self.settings.codec).freeze()
+
+    def start(self, data: ImageSet) -> Classifier:
+        """The classifier that is tuned: of any architecture where it is named."""
+        if self.settings.start:
+            return classifier_to_start_from(self.settings.start, data)
+        (folder,) = ClassifierTask.folders(self.settings)
+        trained = Classifier.from_pretrained(folder)
+        return trained if trained.classes == data.classes else super().start(data)
 
     def classifier_input(self, x: Tensor) -> Tensor:
         with torch.no_grad():
