@@ -77,6 +77,13 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "cifar10-resnet50", "the same classes, a ResNet-50", compared_with="cifar10", once_trained=True
     ),
     ClassifierEntry(
+        "cifar10-resnet50-on-reconstructions",
+        "cifar10-resnet50, tuned to what the purifying codec makes of pictures",
+        partner=PURIFY,
+        compared_with="cifar10-resnet50",
+        once_trained=True,
+    ),
+    ClassifierEntry(
         "cifar10-robust",
         "the same classes, a ResNet-18: codec and classifier trained together",
         partner=ROBUST,

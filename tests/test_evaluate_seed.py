@@ -75,7 +75,12 @@ def test_lines_appear_as_their_weights_do(weights):
         "comdefend-cifar10-purify@cifar10-on-reconstructions",
         "comdefend-cifar10-robust@cifar10-robust",
     ]
-    assert "hgd" in seed.defences("cifar10-resnet50", None)
+    large = seed.defences("cifar10-resnet50", None)
+    assert large == ["none", "hgd", "jpeg-75", "jpeg-30", *codecs, "comdefend-cifar10-light"]
+    (weights / "cifar10-resnet50-on-reconstructions").mkdir()
+    tuned = "comdefend-cifar10-purify@cifar10-resnet50-on-reconstructions"
+    assert seed.defences("cifar10-resnet50", None) == [*large, tuned]
+    assert tuned not in seed.defences("cifar10", None)
     assert seed.defences("imagenet", None) == [
         "none", "jpeg-75", "jpeg-30", "comdefend-photo", "comdefend-cifar10",
     ]  # fmt: skip
