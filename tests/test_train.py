@@ -599,5 +599,14 @@ def test_every_run_of_a_chain_can_be_chosen_and_starts_from_one_before_it():
         for number, link in enumerate(each.links, 1):
             assert all(start < number for start in link.starts)
             settings = each.task.chosen(**chains.options(each, number, names)["settings"])
-            wanted = tuple(names[start - 1] for start in link.starts) or each.task.settings.start
-            assert settings.start == wanted
+            wanted = [names[start - 1] for start in link.starts]
+            default = each.task.settings.start
+            several = isinstance(default, tuple)  # whose mean it begins with
+            assert settings.start == ((tuple(wanted) if several else "".join(wanted)) or default)
+
+
+def test_the_result_of_a_chain_has_its_models_folder():
+    assert {chain.name: chain.folder for chain in chains.CHAINS.values()} == {
+        "purify-chain": "comdefend-cifar10-purify",
+        "resnet50-chain": "cifar10-resnet50",
+    }

@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from model.recipes.classifier import ClassifierTask
 from model.recipes.purify import PurifyTask
+from model.recipes.task import Task
 
 
 class Link(NamedTuple):
@@ -11,8 +13,8 @@ class Link(NamedTuple):
     settings: dict[str, str]
     """What it chooses of its recipe's settings, as on the command line."""
     starts: tuple[int, ...] = ()
-    """The numbers of the runs before it, from 1 on, whose weights' mean it begins with; none: as its recipe
-    says."""
+    """The numbers of the runs before it, from 1 on, whose weights' mean it begins with (a classifier: only
+    one of them); none: as its recipe says."""
     epochs: float | None = None
     """None: as many as its recipe says."""
     learning_rate: float | None = None
@@ -24,9 +26,14 @@ class Chain(NamedTuple):
     """A recipe of several runs. What the last one makes is the result."""
 
     name: str
-    task: type[PurifyTask]
+    task: type[Task[Any]]
     """What each run is; a setting ``start`` names what it begins with."""
     links: tuple[Link, ...]
+
+    @property
+    def folder(self) -> str:
+        """Where the result lies by itself, under ``weights/``."""
+        return self.task.folders(self.task.chosen(**self.links[-1].settings))[0]
 
 
 _STRONGER: dict[str, str] = {"weakest": "0.12", "strongest": "0.22"}
@@ -59,7 +66,21 @@ PURIFY_CHAIN = Chain(
 both guides, one for the dial, two under stronger noise, and two steps at next to no rate for the mean of the
 four before."""
 
-CHAINS: dict[str, Chain] = {chain.name: chain for chain in (PURIFY_CHAIN,)}
+_RESNET50: dict[str, str] = {"arch": "resnet50", "cutmix": "0"}
+_WHOLE_PICTURES = Link(_RESNET50, starts=(1,), epochs=5, learning_rate=0.05)
+RESNET50_CHAIN = Chain(
+    "resnet50-chain",
+    ClassifierTask,
+    (
+        Link({**_RESNET50, "progressive": "0.75"}, epochs=12),
+        _WHOLE_PICTURES,
+        _WHOLE_PICTURES._replace(starts=(2,)),
+    ),
+)
+"""The ResNet-50 of ten classes, as two CPU cores train it in an evening: one run that is mostly on small
+pictures, and two on whole ones, each of which warms the rate up again."""
+
+CHAINS: dict[str, Chain] = {chain.name: chain for chain in (PURIFY_CHAIN, RESNET50_CHAIN)}
 
 
 def options(chain: Chain, number: int, folders: list[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = tim
     if given := [*given, *given_settings(args)]:
         print(f"error: {option(given[0])} is fixed by {chain.name}, run by run", file=sys.stderr)
         return EXIT_ERROR
-    outs = _folders(chain, args.out or place / "weights" / chain.task.default_out, place)
+    outs = _folders(chain, args.out or place / "weights" / chain.folder, place)
     started, last = clock(), len(outs)
     for number, out in enumerate(outs, 1):
         checkpoint = place / "runs" / out.name / "checkpoint.safetensors"
