@@ -75,10 +75,11 @@ RESNET50_CHAIN = Chain(
         Link({**_RESNET50, "progressive": "0.75"}, epochs=12),
         _WHOLE_PICTURES,
         _WHOLE_PICTURES._replace(starts=(2,)),
+        _WHOLE_PICTURES._replace(starts=(3,), epochs=6),
     ),
 )
-"""The ResNet-50 of ten classes, as two CPU cores train it in an evening: one run that is mostly on small
-pictures, and two on whole ones, each of which warms the rate up again."""
+"""The ResNet-50 of ten classes, as two CPU cores train it in eight hours: one run that is mostly on small
+pictures, and three on whole ones, each of which warms the rate up again."""
 
 CHAINS: dict[str, Chain] = {chain.name: chain for chain in (PURIFY_CHAIN, RESNET50_CHAIN)}
 
