@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from app.page import text
 from tests.conftest import ROOT
@@ -27,8 +27,8 @@ PATIENCE, WORST = 60_000, 120_000
 """Milliseconds that anything, and that a run may take on a machine that has other things to do."""
 
 
-def loaded(browser: Browser, server: str, width: int = 1440, scheme: str = "light") -> Page:
-    """The page as soon as it is alive."""
+def visited(browser: Browser, server: str, query: str = "", width: int = 1440, scheme: str = "light") -> Page:
+    """The page at a link's query. It notes what it may not do: errors, and what it asks of other servers."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.set_default_timeout(PATIENCE)
     problems: list[str] = []
@@ -38,11 +38,22 @@ def loaded(browser: Browser, server: str, width: int = 1440, scheme: str = "ligh
         "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else problems.append(r.url)
     )
     page.problems = problems
-    page.goto(server)
-    page.get_by_role("button", name="Attack it").wait_for()
+    asked: set[Request] = set()
+    page.on("request", lambda r: asked.add(r) if "/queue/" in r.url else None)
+    page.on("requestfinished", lambda r: asked.discard(r))
+    page.on("requestfailed", lambda r: asked.discard(r))
+    page.asked = asked
+    page.goto(f"{server}/?{query}" if query else server)
+    page.get_by_role("button", name=text.ATTACK_BUTTON).wait_for()
+    page.evaluate(LISTEN)
+    return page
+
+
+def loaded(browser: Browser, server: str, width: int = 1440, scheme: str = "light") -> Page:
+    """The page as soon as it is alive."""
+    page = visited(browser, server, "", width, scheme)
     for picture in page.locator("#examples img").all():  # the page is alive once these are there
         expect(picture).to_have_js_property("complete", True)
-    page.evaluate(LISTEN)
     return page
 
 
@@ -51,6 +62,17 @@ def opened(browser: Browser, server: str, width: int = 1440, scheme: str = "ligh
     page = loaded(browser, server, width, scheme)
     expect(page.locator("#status")).to_have_text(text.OPENED, timeout=WORST)
     return page
+
+
+def leave_for(page: Page, address: str) -> None:
+    """Open an address once nothing is under way, half a second long: what is cut off is an error to Gradio."""
+    quiet = 0
+    for _ in range(PATIENCE // 50):
+        quiet = 0 if page.asked else quiet + 1
+        if quiet == 10:
+            break
+        page.wait_for_timeout(50)
+    page.goto(address)
 
 
 def said(page: Page) -> list[str]:

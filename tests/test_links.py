@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from app.page import text
-from tests.pages import LISTEN, WORST, attack, check_access, more, opened
+from tests.pages import WORST, attack, check_access, leave_for, more, opened, visited
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -18,14 +18,6 @@ QUERY = (
     "example=frog&attack=PGD&threat_model=adaptive&epsilon=8&steps=20&target=cat&seed=3"
     "&codec=comdefend-cifar10&planes=6"
 )
-
-
-def visit(browser: Browser, server: str, query: str, width: int = 1440) -> Page:
-    page = opened(browser, server, width)
-    page.goto(f"{server}/?{query}")
-    page.get_by_role("button", name=text.ATTACK_BUTTON).wait_for()
-    page.evaluate(LISTEN)
-    return page
 
 
 def share(page: Page) -> None:
@@ -45,7 +37,7 @@ def check_opened(page: Page) -> None:
 
 
 def test_a_link_is_copied_and_opens_the_same(browser, server):
-    page = visit(browser, server, QUERY)
+    page = visited(browser, server, QUERY)
     check_opened(page)
     expect(page.locator("#verdict")).to_contain_text("PGD (8/255, 20 steps)", timeout=WORST)  # and it is run
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -58,7 +50,7 @@ def test_a_link_is_copied_and_opens_the_same(browser, server):
     assert dict(parse_qsl(urlsplit(link).query)) == {**dict(parse_qsl(QUERY)), "hide": "codec"}
     assert link.startswith(f"{server}/?")
     check_access(page)
-    page.goto(link)
+    leave_for(page, link)
     check_opened(page)
     expect(page.locator("#codec")).to_be_hidden()
     assert not page.problems
@@ -68,7 +60,7 @@ def test_a_link_is_copied_and_opens_the_same(browser, server):
 def test_where_nothing_may_be_copied_the_link_is_selected(browser, server):
     page = opened(browser, server, 390)
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    page.goto(f"{server}/?{QUERY}")
+    leave_for(page, f"{server}/?{QUERY}")
     check_opened(page)
     share(page)
     page.locator("#copy-link").click()
@@ -80,7 +72,7 @@ def test_where_nothing_may_be_copied_the_link_is_selected(browser, server):
 
 
 def test_a_lesson_hides_controls_and_keeps_them_hidden(browser, server):
-    page = visit(browser, server, "attack=FGSM&hide=steps,codec,examples")
+    page = visited(browser, server, "attack=FGSM&hide=steps,codec,examples")
     expect(page.locator("#attack input")).to_have_value("FGSM")
     page.locator("#attack input").click()
     page.get_by_role("option", name="PGD", exact=True).click()
@@ -108,7 +100,7 @@ def test_the_opening_text_leads_to_the_pair_that_stands_up_to_who_knows_it(brows
 
 
 def test_what_is_no_choice_is_said(browser, server):
-    page = visit(browser, server, "attack=<script>&epsilon=8")
+    page = visited(browser, server, "attack=<script>&epsilon=8")
     expect(page.locator("#left-out")).to_have_text(text.LEFT_OUT.format("attack"))
     expect(page.locator("#epsilon input[type=number]")).to_have_value("8")
     assert not page.problems
@@ -116,7 +108,7 @@ def test_what_is_no_choice_is_said(browser, server):
 
 
 def test_the_code_calls_this_page_with_what_is_chosen(browser, server):
-    page = visit(browser, server, QUERY)
+    page = visited(browser, server, QUERY)
     check_opened(page)
     expect(page.locator("#verdict")).to_contain_text("PGD (8/255, 20 steps)", timeout=WORST)  # and it is run
     share(page)
@@ -131,7 +123,7 @@ def test_the_code_calls_this_page_with_what_is_chosen(browser, server):
 
 
 def test_a_run_is_taken_home_in_one_archive(browser, server, tmp_path):
-    page = visit(browser, server, "example=ship&attack=FGSM&epsilon=8")
+    page = visited(browser, server, "example=ship&attack=FGSM&epsilon=8")
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile("ship"))
     attack(page)
     share(page)
