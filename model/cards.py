@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from model import curve
 from model.config import ClassifierConfig, CodecConfig, Config, DenoiserConfig, in_words
+from model.recipes.classifier import TRAINED, UNTRAINED
 from model.recipes.settings import spelled_out
-from model.zoo import PURIFY, default_classifier, pairs
+from model.zoo import PURIFY, pairs
 
 CITATION = """```bibtex
 @inproceedings{jia2019comdefend,
@@ -31,12 +32,10 @@ LIGHT = (
     "picture was used in training."
 )
 TUNED = (
-    " Tuned to the reconstructions of the codec `{codec}`, from the weights of `{start}`; its accuracy is on "
-    "reconstructions, too."
+    " Tuned to the reconstructions of the codec `{codec}`, from {start}; its accuracy is on reconstructions, "
+    "too."
 )
 RULE = " (a rule that was chosen after a training, on photographs that are only scored, under FGSM and BIM)"
-UNSAID = {"codec": PURIFY, "start": default_classifier("small")}
-"""What runs were tuned to, and from, whose record does not say it."""
 ANSWERS = (
     " Tuned to say of what the codec `{codec}` makes of photographs, clean and noisy ones, what "
     "`{start}` says of the photographs; without labels, and without adversarial pictures."
@@ -123,8 +122,11 @@ def _classifier_facts(config: ClassifierConfig, record: dict[str, Any]) -> Facts
     )
     scores: list[tuple[str, str]] = []
     if record["recipe"]["task"] == "classifier-on-reconstructions":
-        said = {name: value for name, value in record["recipe"]["settings"].items() if value}
-        what += TUNED.format(**UNSAID | said)
+        settings = record["recipe"]["settings"]
+        # Records did not always say what the run was tuned to, or from what it started.
+        start = settings.get("start") or TRAINED[settings["arch"]].folder
+        weights = "untrained weights" if start == UNTRAINED else f"the weights of `{start}`"
+        what += TUNED.format(codec=settings.get("codec") or PURIFY, start=weights)
     if record["recipe"]["task"] == "answers":
         what += ANSWERS.format(**record["recipe"]["settings"])
         scores = [

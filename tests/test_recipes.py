@@ -591,9 +591,23 @@ def test_the_card_of_a_tuned_classifier_names_what_it_was_tuned_to():
     assert "of the codec `comdefend-cifar10-purify`, from the weights of `cifar10`;" in card(config, record)
     record["recipe"]["settings"] |= {"codec": "light", "start": ""}
     assert "of the codec `light`, from the weights of `cifar10`;" in card(config, record)
+    record["recipe"]["settings"] |= {"arch": "resnet50"}
+    assert "of the codec `light`, from the weights of `cifar10-resnet50`;" in card(config, record)
+    record["recipe"]["settings"] |= {"start": "fashion-mnist"}
+    assert "of the codec `light`, from the weights of `fashion-mnist`;" in card(config, record)
 
 
 def test_tuning_starts_anew_where_the_classes_are_others(tiny_weights, data):
     task = ReconstructionsTask(ImageSet(data.images, data.labels, ("a", "b")))
     assert task.model.classes == ("a", "b")
     assert task.model.config.arch == "resnet9"
+    assert task.settings.start == "untrained"
+    record = json.loads((WEIGHTS / "cifar10-on-reconstructions" / "history.json").read_text())
+    record["recipe"]["settings"] = task.settings.to_dict()
+    assert "`comdefend-cifar10-purify`, from untrained weights;" in card(task.model.config, record)
+
+
+def test_tuning_says_what_it_started_from(tiny_weights, data):
+    chosen = ReconstructionsTask.chosen(arch="preact-resnet20")
+    assert chosen.start == ""
+    assert ReconstructionsTask(data, chosen).settings.start == "cifar10-preact"

@@ -215,6 +215,7 @@ def test_a_classifier_may_be_tuned_on_reconstructions(dataset, tmp_path, tiny_we
     assert main(options(dataset, out, "--epochs", "1", what="classifier-on-reconstructions")) == 0
     record = json.loads((out / "history.json").read_text())
     assert record["recipe"]["task"] == "classifier-on-reconstructions"
+    assert record["recipe"]["settings"]["start"] == "cifar10"
     assert Classifier.from_pretrained(out).config.arch == "tiny"
 
 

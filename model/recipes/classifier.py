@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -38,6 +38,9 @@ TRAINED = {
 
 LARGE = 5_000_000
 """Classifiers of more parameters are kept in half precision: they would weigh too much."""
+
+UNTRAINED = "untrained"
+"""What a record says where a classifier was not tuned from weights after all."""
 
 BELOW_ONE = Range(0, 1, without_high=True)
 """What a decay of the weights' moving average (EMA) can be, and a share that leaves something."""
@@ -256,12 +259,18 @@ class ReconstructionsTask(ClassifierTask):
         self.codec = ComDefend.from_pretrained(self.settings.codec).freeze()
 
     def start(self, data: ImageSet) -> Classifier:
-        """The classifier that is tuned: of any architecture where it is named."""
+        """The classifier that is tuned: of any architecture where it is named.
+
+        Where it is not, the settings say afterwards which one it was.
+        """
         if self.settings.start:
             return classifier_to_start_from(self.settings.start, data)
-        (folder,) = ClassifierTask.folders(self.settings)
-        trained = Classifier.from_pretrained(folder)
-        return trained if trained.classes == data.classes else super().start(data)
+        (name,) = ClassifierTask.folders(self.settings)
+        trained = Classifier.from_pretrained(name)
+        known = trained.classes == data.classes
+        classifier = trained if known else super().start(data)
+        self.settings = replace(self.settings, start=name if known else UNTRAINED)
+        return classifier
 
     def classifier_input(self, x: Tensor) -> Tensor:
         with torch.no_grad():

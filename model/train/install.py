@@ -85,7 +85,8 @@ def _loaded(task: Task[Any], folders: list[Path], run: Run) -> nn.Module:
 def _record(run: Run, part: nn.Module, figures: dict[str, float], test_images: int) -> dict[str, Any]:
     """What is told of a run and of one of its models, in ``history.json``."""
     record = {
-        "recipe": run.recipe.to_dict(),
+        # A task may have found out what its run started from.
+        "recipe": run.recipe.to_dict() | {"settings": run.task.settings.to_dict()},
         "command": run.command,
         "device": device_name(run.device),
         "processes": run.accelerator.num_processes,
