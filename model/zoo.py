@@ -83,7 +83,6 @@ EVERY_CLASSIFIER: tuple[ClassifierEntry, ...] = (
         "cifar10-resnet50, tuned to what the purifying codec makes of pictures",
         partner=PURIFY,
         compared_with="cifar10-resnet50",
-        once_trained=True,
     ),
     ClassifierEntry(
         "cifar10-robust",

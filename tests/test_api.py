@@ -178,7 +178,8 @@ def test_scenarios(client):
     }  # fmt: skip
     assert {name: len(classes) for name, classes in choices["classifiers"].items()} == {
         "cifar10": 10, "cifar10-preact": 10, "cifar10-on-reconstructions": 10, "cifar10-smoothed": 10,
-        "cifar10-resnet50": 10, "cifar10-robust": 10, "cifar10-adversarial": 10, "fashion-mnist": 10,
+        "cifar10-resnet50": 10, "cifar10-resnet50-on-reconstructions": 10,
+        "cifar10-robust": 10, "cifar10-adversarial": 10, "fashion-mnist": 10,
         "fashion-mnist-on-reconstructions": 10, "imagenet": 1000, "imagenet-lite1": 1000,
         "imagenet-lite2": 1000, "imagenet-resnet50": 1000,
     }  # fmt: skip
