@@ -65,7 +65,7 @@ def opened(browser: Browser, server: str, width: int = 1440, scheme: str = "ligh
 
 
 def leave_for(page: Page, address: str) -> None:
-    """Open an address once nothing is under way, half a second long: what is cut off is an error to Gradio."""
+    """Open an address once nothing is under way for half a second: to Gradio a cut is an error."""
     quiet = 0
     for _ in range(PATIENCE // 50):
         quiet = 0 if page.asked else quiet + 1
