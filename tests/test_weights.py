@@ -87,6 +87,7 @@ def test_garments_are_known_with_their_codecs_and_without(codec):
         ("imagenet", 400, 0.8, 0.1),
         ("seed-fashion-mnist", 500, 0.9, 0.04),
         ("seed-cifar10", 500, 0.88, 0.04),
+        ("seed-cifar10-resnet50", 500, 0.88, 0.04),
         ("seed-imagenet", 400, 0.8, 0.1),
     ],
 )

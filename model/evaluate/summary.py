@@ -20,6 +20,7 @@ SUMMARISED: dict[str, Pictures] = {
     "cifar10": "small",
     "cifar10-robust": "small",
     "seed-cifar10": "small",
+    "seed-cifar10-resnet50": "small",
     "resnet20": "small",
     "seed-fashion-mnist": "garments",
     "imagenet": "photographs",
