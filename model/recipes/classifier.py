@@ -266,10 +266,10 @@ class ReconstructionsTask(ClassifierTask):
         if self.settings.start:
             return classifier_to_start_from(self.settings.start, data)
         (name,) = ClassifierTask.folders(self.settings)
-        trained = Classifier.from_pretrained(name)
-        known = trained.classes == data.classes
-        classifier = trained if known else super().start(data)
-        self.settings = replace(self.settings, start=name if known else UNTRAINED)
+        classifier = Classifier.from_pretrained(name)
+        if classifier.classes != data.classes:
+            name, classifier = UNTRAINED, super().start(data)
+        self.settings = replace(self.settings, start=name)
         return classifier
 
     def classifier_input(self, x: Tensor) -> Tensor:
