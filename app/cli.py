@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const="codec",
         choices=sorted({*train.TASKS, *train.CHAINS}),
-        help="train the codec (default), the purifying codec or a classifier, then exit",
+        help="train a model (default: %(const)s), or several in a row, then exit",
     )
     mode.add_argument(
         "--licences", action="store_true", help="list the licences of all packages and pictures, then exit"

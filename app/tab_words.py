@@ -42,9 +42,9 @@ def withstands(
         if twin is not None and twin["images"] == images:
             alone = f"; the classifier alone, trained likewise, on {at_most}{twin['accuracy']:.1%}"
     return (
-        f"On CIFAR-10, one system here withstands an attacker who knows everything, in part: [codec and "
-        f"classifier trained together]({link}), right on {at_most}{share:.1%} of {images:,} attacked "
-        f"pictures ({attacker}){alone}."
+        "On CIFAR-10, one codec here was trained to withstand an attacker who knows everything, and does so "
+        f"in part: [codec and classifier trained together]({link}), right on {at_most}{share:.1%} of "
+        f"{images:,} attacked pictures ({attacker}){alone}."
     )
 
 

@@ -54,7 +54,8 @@ CAUTIONS = {
     "it.",
     "denoiser": "It has seen attacks like these in training. An attacker who knows the denoiser, too "
     "(adaptive), is not stopped by it.",
-    "classifier": "Without a defence, this classifier falls to every white-box attack.",
+    "classifier": "Without a defence, this classifier does not stand up to white-box attacks; what they "
+    "leave is in the reports of the evaluation.",
     "adversarial": "PGD is not the strongest attack, so its figure is an upper bound of what an attacker "
     "leaves: stronger attacks may leave less.",
 }
@@ -267,8 +268,12 @@ def _length(record: dict[str, Any]) -> str:
 
 
 def _settings(record: dict[str, Any]) -> str:
-    """What a run could choose and did; recipes without a choice are as they are in the code."""
-    return ", ".join(spelled_out(record["recipe"].get("settings", {}))) or "the recipe's"
+    """What a run could choose and did; recipes without a choice are as they are in the code.
+
+    An empty ``start`` is left out: what is meant by it is another thing for each task.
+    """
+    settings = {name: value for name, value in record["recipe"].get("settings", {}).items() if value != ""}
+    return ", ".join(spelled_out(settings)) or "the recipe's"
 
 
 def _runs_before(record: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model import ComDefend, files, recipes
+from model import ComDefend, cards, files, recipes
 from model.classifiers import Classifier, DefendedClassifier
 from model.data import ImageSet, load_split, random_crops, to_float
 from model.recipes import AdversarialTask, RobustTask, SettingError
@@ -217,7 +217,7 @@ def test_the_pair_is_saved_in_two_folders_that_load(dataset, tmp_path):
         card = (folder / "README.md").read_text()
         assert "Accuracy under PGD, 20 steps, by an attacker who knows all (adaptive)" in card
         assert "stood best against PGD on 8 training pictures held out" in card
-        assert "falls to every" not in card
+        assert cards.CAUTIONS["classifier"] not in card
         assert "not stopped by it" not in card
 
 

@@ -3,7 +3,7 @@ import pytest
 from model.evaluate.summary import summary
 from tests.reports import autoattack, cell, made_up_report, rows
 
-HEADER = ["classifier", "defence", "clean", "FGSM 8/255, grey-box", "BIM 8/255, grey-box",
+HEADER = ["report", "defence", "clean", "FGSM 8/255, grey-box", "BIM 8/255, grey-box",
           "worst case 8/255, adaptive"]  # fmt: skip
 
 
@@ -85,6 +85,8 @@ def test_garments_have_lines_of_their_own_codecs(report):
 def test_a_worst_case_without_autoattack_is_called_an_upper_bound(report):
     said = "adaptive attacker (CIFAR-10; without AutoAttack the worst case is an upper bound)."
     assert said in summary({"cifar10": report})
+    autoattack(report, "AutoAttack (APGD-CE)", 8.0)
+    assert said.replace("without", "without all of") in summary({"cifar10": report})
     autoattack(report, "AutoAttack", 8.0)
     assert "adaptive attacker (CIFAR-10)." in summary({"cifar10": report})
 
@@ -105,5 +107,8 @@ def test_of_one_classifier_each_defence_has_one_line(report):
     lines = [row[:2] for row in rows(summary({"seed-cifar10": second, "cifar10": report}))[1:]]
     assert [name for name, _ in lines] == ["`cifar10`"] * 4 + ["`seed-cifar10`"]
     assert lines[-1][1] == f"the pair (`{pair}`)"
+    assert "`seed-cifar10` (classifier `cifar10`): 1,000" in summary({"seed-cifar10": second})
+    text = summary({"seed-cifar10": report, "cifar10": report})
+    assert "seed-cifar10" not in text  # of whose lines none is new
     lines = rows(summary({"seed-cifar10": second, "cifar10": report | {"classifier": "resnet20"}}))[1:]
     assert len(lines) == 9

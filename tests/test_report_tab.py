@@ -70,6 +70,15 @@ def test_a_system_that_stands_better_when_all_is_known_gets_a_line():
     assert (pair, "grey-box") not in {(line.defence, line.attacker) for line in lines(report)}
 
 
+def test_the_twin_of_a_pair_that_stands_is_drawn_beside_it():
+    report = REPORTS["cifar10-robust"]
+    twin, pair = "none@cifar10-adversarial", "comdefend-cifar10-robust@cifar10-robust"
+    drawn = [(line.defence, line.attacker) for line in lines(report)]
+    assert drawn == [("none", "white-box"), (pair, "adaptive"), (twin, "adaptive")]
+    assert drawn[1:] == [(line.defence, line.attacker) for line in lines(REPORTS["seed-cifar10"])][-2:]
+    assert max(len(lines(each)) for each in REPORTS.values()) <= len(COLOURS)
+
+
 def test_without_an_adaptive_attacker_there_is_no_line_of_one():
     report = made_up_report() | {"worst": []}
     assert {line.attacker for line in lines(report)} == {"white-box", "grey-box"}
@@ -212,7 +221,7 @@ def test_what_the_pair_withstands_is_said_with_its_attacker():
         "test_images": 2000,
     }
     said = tab_words.withstands("?classifier=pair", record, None)
-    assert said.startswith("On CIFAR-10, one system here")
+    assert said.startswith("On CIFAR-10, one codec here was trained to")
     assert "[codec and classifier trained together](?classifier=pair)" in said
     assert "46.9% of 2,000 attacked pictures (PGD, 20 steps, 8/255; stronger" in said
     bound = {"accuracy": 0.436, "images": 500, "epsilon": 8.0}

@@ -172,12 +172,13 @@ CHART = "Accuracy against strength"
 STRENGTH_AXIS, ACCURACY_AXIS = "strength of the attack, in 1/255", "accuracy, %"
 CHART_NOTE = (
     "At strength 0 nobody attacks. “Knows the classifier only” is BIM of ten steps on the classifier; “knows "
-    "both” is the worst case of all attacks on classifier and defence together, picture by picture."
+    "everything” is the worst case of all attacks, those on classifier and defence together among them, "
+    "picture by picture."
 )
 LINE_ATTACKERS = {
     "white-box": "the attacker knows the classifier, which is all there is",
     "grey-box": "the attacker knows the classifier only",
-    "adaptive": "the attacker knows both",
+    "adaptive": "the attacker knows everything",
 }
 """Who attacks, in the name of a line of the chart."""
 DRAWN = "More drawings, and what the codecs make of pictures"

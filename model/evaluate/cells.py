@@ -1,6 +1,6 @@
 """How a report is read: its cells by what they are of, and their figures as text."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from model.attacks.catalogue import AUTO_ATTACK, AUTO_ATTACK_RAND, parts_of
@@ -82,8 +82,24 @@ def is_bound(report: Report) -> bool:
 
 def has_autoattack(report: Report, epsilon: float) -> bool:
     """Whether every system went through all of AutoAttack at a strength."""
-    done = {c["defence"] for c in report["cells"] if c["attack"] in LAST_PARTS and c["epsilon"] == epsilon}
-    return done == set(report["defences"])
+    return _met_by_all(report, LAST_PARTS, epsilon)
+
+
+def parts_of_autoattack(report: Report, epsilon: float) -> list[str]:
+    """Those parts of AutoAttack that every system went through at a strength."""
+    parts = [*parts_of(AUTO_ATTACK), *parts_of(AUTO_ATTACK_RAND)]
+    return [part for part in parts if _met_by_all(report, {part}, epsilon)]
+
+
+def without_autoattack(report: Report, *epsilons: float) -> str:
+    """Why the worst case at strengths where AutoAttack is not whole is an upper bound."""
+    begun = any(parts_of_autoattack(report, epsilon) for epsilon in epsilons)
+    return f"without {'all of ' if begun else ''}AutoAttack"
+
+
+def _met_by_all(report: Report, attacks: Collection[str], epsilon: float) -> bool:
+    met = {c["defence"] for c in report["cells"] if c["attack"] in attacks and c["epsilon"] == epsilon}
+    return met == set(report["defences"])
 
 
 def leaves(report: Report) -> str:

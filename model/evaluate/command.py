@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help=f"by name (default: {default_classifier('small')}; of the preset {SEED}: "
                             "all that there are for the data)")  # fmt: skip
     group.add_argument("--defences", type=comma_separated, metavar="A,B",
-                       help="names, folders, NAME:PLANES, NAME@CLASSIFIER (default: all known)")  # fmt: skip
+                       help="names, folders, NAME:PLANES, NAME@CLASSIFIER "
+                            "(default: all known, but for denoisers)")  # fmt: skip
     group.add_argument("--authors", type=Path, metavar="FILE",
                        help="safetensors file with the authors' weights, the defence 'authors'")  # fmt: skip
     group.add_argument("--attacks", type=_attacks, metavar="A,B", help="only these (default: the preset's)")

@@ -1,6 +1,6 @@
 """A report in words and tables."""
 
-from model.attacks.catalogue import family
+from model.attacks.catalogue import family, is_autoattack
 from model.evaluate import tables
 from model.evaluate.cells import (
     Cell,
@@ -14,8 +14,10 @@ from model.evaluate.cells import (
     has_autoattack,
     is_cascade,
     leaves,
+    parts_of_autoattack,
     percent,
     strengths,
+    without_autoattack,
 )
 from model.evaluate.literature import beside
 from model.evaluate.presets import MAIN, SEED
@@ -139,17 +141,21 @@ def _attacks_of_the_worst_case(report: Report) -> str:
     """The attacks that the worst case is made of, since it can be no worse than they are."""
     cells = [c for c in report["cells"] if c["epsilon"] is not None and c["attack"] != "noise"]
     whole = {epsilon for epsilon in strengths(report) if has_autoattack(report, epsilon)}
-    named = [(family(c["attack"]) if c["epsilon"] in whole else c["attack"], c["epsilon"]) for c in cells]
+    named = [
+        (family(attack) if epsilon in whole else attack, epsilon)
+        for attack, epsilon in ((c["attack"], c["epsilon"]) for c in cells)
+        if not is_autoattack(attack) or epsilon in whole or attack in parts_of_autoattack(report, epsilon)
+    ]
     attacks, tried = list(dict.fromkeys(name for name, _ in named)), set(named)
     everywhere = [a for a in attacks if all((a, epsilon) in tried for epsilon in strengths(report))]
     more = [a for a in attacks if a not in everywhere]
     text = f"The worst case is of {', '.join(everywhere)}"
     text += f", at {MAIN:g}/255 also of {', '.join(more)}" if more else ""
     text += ". What falls at a strength counts as fallen at greater ones."
-    without = [f"{epsilon:g}" for epsilon in strengths(report) if epsilon not in whole]
-    if without:
-        where = f" (at {' and '.join(without)}/255)" if whole else ""
-        text += f" Without AutoAttack{where} it is an upper bound."
+    if without := [epsilon for epsilon in strengths(report) if epsilon not in whole]:
+        where = f" (at {' and '.join(f'{epsilon:g}' for epsilon in without)}/255)" if whole else ""
+        why = without_autoattack(report, *without)
+        text += f" {why[0].upper()}{why[1:]}{where} it is an upper bound."
     return text
 
 

@@ -11,6 +11,7 @@ from model.evaluate.cells import (
     find_cell,
     grey_box_of,
     is_bound,
+    without_autoattack,
 )
 from model.evaluate.markdown import UNDEFENDED
 from model.evaluate.presets import MAIN
@@ -25,7 +26,7 @@ SUMMARISED: dict[str, Pictures] = {
     "seed-fashion-mnist": "garments",
     "imagenet": "photographs",
 }
-"""The reports that have lines in it, in their order, and the kind of pictures that they are of."""
+"""The reports whose lines it has, in their order, and the kind of pictures that they are of."""
 ATTACKS = ("FGSM", "BIM")
 
 
@@ -33,34 +34,43 @@ def summary(reports: Mapping[str, Report]) -> str:
     """The small table of the README: a few defences of each of a few reports, at the main strength.
 
     Args:
-        reports: those that were published, by name; those that are missing have no lines.
+        reports: those that were published, by name; those that are missing have no lines, nor has what an
+            earlier one says already.
     """
-    header = ["classifier", "defence", "clean"]
+    header = ["report", "defence", "clean"]
     header += [f"{attack} {MAIN:g}/255, grey-box" for attack in ATTACKS]
     header += [f"worst case {MAIN:g}/255, adaptive"]
-    chosen = {name: reports[name] for name in SUMMARISED if name in reports}
-    about = "; ".join(f"`{name}`: {_pictures(report)}" for name, report in chosen.items())
-    lines = [
-        f"Accuracy in %; – was not measured. {about}.",
-        "",
-        f"| {' | '.join(header)} |",
-        "|---" * len(header) + "|",
-    ]
-    seen = set()
-    for name, report in chosen.items():
-        for defence in _defences(report, SUMMARISED[name]):
-            line = report["classifier"], defence
-            if line not in seen:  # the first of two reports has stronger attacks
-                lines.append(f"| {' | '.join(_row(name, report, defence))} |")
-            seen.add(line)
-    return "\n".join([*lines, "", UNDEFENDED])
+    about: list[str] = []
+    lines: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for name in (name for name in SUMMARISED if name in reports):
+        report = reports[name]
+        # The first of two reports has stronger attacks.
+        news = [d for d in _defences(report, SUMMARISED[name]) if (report["classifier"], d) not in seen]
+        seen.update((report["classifier"], defence) for defence in news)
+        lines += [f"| {' | '.join(_row(name, report, defence))} |" for defence in news]
+        if news:
+            of = "" if name == report["classifier"] else f" (classifier `{report['classifier']}`)"
+            about.append(f"`{name}`{of}: {_pictures(report)}")
+    return "\n".join(
+        [
+            f"Accuracy in %; – was not measured. {'; '.join(about)}.",
+            "",
+            f"| {' | '.join(header)} |",
+            "|---" * len(header) + "|",
+            *lines,
+            "",
+            UNDEFENDED,
+        ]
+    )
 
 
 def _pictures(report: Report) -> str:
     """How many pictures of what."""
     some = adaptive_images(report)
     adaptive = f", {some:,} of them for the adaptive attacker" if some else ""
-    note = "; without AutoAttack the worst case is an upper bound" if some and is_bound(report) else ""
+    why = without_autoattack(report, MAIN)
+    note = f"; {why} the worst case is an upper bound" if some and is_bound(report) else ""
     return f"{report['images']:,} test pictures{adaptive} ({report['data']}{note})"
 
 

@@ -139,7 +139,10 @@ class System:
 
 
 def default_names(classifier: str, authors: Path | None) -> list[str]:
-    """Every defence that is at hand for a classifier: ours, the authors' where given, all others."""
+    """The defences of a classifier's report where nobody names any: ours, the authors' if given, all others.
+
+    Denoisers have to be named: they are trained on adversarial pictures of one classifier.
+    """
     pictures = zoo.find_classifier(classifier).pictures
     photographs = pictures == "photographs"
     names = ["none"]
