@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from model import files
@@ -58,6 +59,8 @@ class ImageSet:
 
     def split_off(self, count: int) -> tuple[Self, Self]:
         """The other pictures, and ``count`` that are evenly spaced."""
+        if count == 0:
+            return self, type(self)(self.images[:0], self.labels[:0], self.classes)
         chosen = evenly_spaced(len(self), count).to(self.images.device)
         rest = torch.ones(len(self), dtype=torch.bool, device=self.images.device)
         rest[chosen] = False
@@ -125,7 +128,11 @@ def _class_names(folder: Path, folders: list[str]) -> tuple[str, ...]:
     """The names of the classes: those of their folders, or what a file says instead."""
     for path in (folder / NAMES, folder.parent / NAMES):
         if path.is_file():
-            names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path} is not UTF-8: {error}") from error
+            names = tuple(line.strip() for line in text.splitlines())
             if len(set(names)) != len(names) or len(names) != len(folders) or not all(names):
                 raise DataError(f"{path} must have {len(folders)} different names, a line each")
             return names
@@ -180,8 +187,14 @@ def _walk(folder: "Path | zipfile.Path") -> Iterator["Path | zipfile.Path"]:
 
 def _read_picture(path: "Path | zipfile.Path", size: int, crop: float) -> np.ndarray:
     with _opened(path) as image:
-        picture = image.convert("RGB")
+        if image.mode.startswith(("I", "F")):
+            raise DataError(f"{path} has more than 8 bits a channel: scale it to 8")
+        picture = ImageOps.exif_transpose(image).convert("RGB")
     return np.asarray(central_square(picture, size, crop))
+
+
+UNREADABLE = (OSError, ValueError, SyntaxError, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError)
+"""What a damaged picture, or one in a damaged archive, may raise."""
 
 
 @contextlib.contextmanager
@@ -190,7 +203,7 @@ def _opened(path: "Path | zipfile.Path") -> Iterator[Image.Image]:
     try:
         with path.open("rb") as file, Image.open(file) as image:
             yield image
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable picture: {error}") from error
 
 

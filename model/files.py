@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -90,7 +91,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
 
 
@@ -133,6 +134,32 @@ def tensors_hash(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A folder, made if it has to be, that no other process holds in the meantime (but on Windows, where
+    nobody is kept away).
+
+    Raises:
+        StorageError: another process holds it, or there can be no such folder.
+    """
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(f"another process is writing in {folder}: name another folder") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def replace_folder(new: Path, target: Path) -> None:

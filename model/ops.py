@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Collection
 from typing import Literal, NamedTuple, get_args
 
@@ -12,6 +13,13 @@ from torch import Tensor
 
 Surrogate = Literal["gaussian", "sigmoid", "identity"]
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
+
+
+DAMAGED = (
+    ValueError, KeyError, TypeError, OverflowError, OSError, EOFError, MemoryError,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What an archive may raise that is none of ours."""
 
 
 class CodeError(ValueError):
@@ -213,7 +221,7 @@ def unpack(packed: bytes) -> PackedCode:
         with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
             bits, shape = archive["bits"], tuple(int(n) for n in archive["shape"])
             size = tuple(int(n) for n in archive["size"]) if "size" in archive else None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise CodeError(f"not a packed code: {error}") from error
     count = math.prod(shape)
     if len(shape) != 3 or min(shape) < 1 or bits.dtype != np.uint8 or bits.size != -(-count // 8):

@@ -1,9 +1,12 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from model.data import DataError, cutmix, load_split, random_crops, to_float
+from model.data import DataError, cutmix, load_photographs, load_split, random_crops, to_float
 
 
 def test_a_folder_becomes_bytes_and_labels(dataset):
@@ -82,6 +85,49 @@ def test_what_is_missing_or_broken_is_named(tmp_path):
     (tmp_path / "train" / "a" / "fake.png").write_text("hello")
     with pytest.raises(DataError, match=r"fake\.png is not a readable picture"):
         load_split(tmp_path, "train")
+
+
+def test_a_file_of_names_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    (tmp_path / "test" / "classes.txt").write_bytes("Möwe".encode("latin-1"))
+    with pytest.raises(DataError, match=r"classes\.txt is not UTF-8"):
+        load_split(tmp_path, "test")
+
+
+@pytest.mark.parametrize("damage", ["content", "compressed"])
+def test_a_damaged_archive_is_named(tmp_path, damage):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(buffer, "BMP")
+    kind = zipfile.ZIP_DEFLATED if damage == "compressed" else zipfile.ZIP_STORED
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("one.bmp", buffer.getvalue())
+    data = bytearray(path.read_bytes())
+    data[600:700] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"one\.bmp is not a readable picture"):
+        load_photographs(path, 32)
+
+
+def test_pictures_are_upright(tmp_path):
+    folder = tmp_path / "test" / "a"
+    folder.mkdir(parents=True)
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16] = 255  # the upper half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its left side
+    Image.fromarray(pixels).save(folder / "a.png", exif=exif)
+    image = load_split(tmp_path, "test").images[0]
+    assert image[:, :, 16:].min() == 255
+    assert image[:, :, :16].max() == 0
+
+
+def test_more_than_eight_bits_are_refused(tmp_path):
+    folder = tmp_path / "test" / "a"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.full((32, 32), 30000, np.uint16)).save(folder / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png has more than 8 bits"):
+        load_split(tmp_path, "test")
 
 
 def test_crops_are_parts_of_the_picture_or_its_mirror():

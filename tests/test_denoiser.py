@@ -24,6 +24,12 @@ def data(dataset: Path, tiny_weights: Path) -> ImageSet:
     return load_split(dataset, "train")
 
 
+def test_pictures_of_other_classes_than_the_attacked_classifier_are_refused(data):
+    other = ImageSet(data.images, data.labels, ("green", "red"))
+    with pytest.raises(recipes.SettingError, match="cifar10 tells blue, red apart"):
+        HgdTask(other)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (13, 7)])
 def test_it_begins_as_the_identity_at_any_size(size):
     x = torch.rand(2, 3, *size)

@@ -239,6 +239,7 @@ def test_the_options_change_the_preset():
     assert chosen("--adaptive-images", "0").adaptive_images == 0
     assert chosen("--images", "50", "--adaptive-images", "99").adaptive_images == 50
     assert chosen("--few-images", "7").few_images == 7
+    assert chosen("--epsilons", "8,2,8").epsilons == (8.0, 2.0)  # each is measured once
 
 
 @pytest.mark.parametrize(
@@ -268,6 +269,17 @@ def test_impossible_options_are_refused(options):
 def test_what_cannot_be_done_is_one_sentence(place, capsys, options, message):
     assert evaluate(*options) == 1
     assert message in capsys.readouterr().err
+
+
+def test_two_evaluations_do_not_write_in_one_folder(place, drawn, capsys):
+    folder = place / "runs" / "report-cifar10"
+    with files.held(folder):
+        assert evaluate(*SMALL) == 1
+    assert f"another process is writing in {folder}" in capsys.readouterr().err
+    assert not (folder / "journal.jsonl").exists()
+    (place / "file").write_text("")
+    assert evaluate(*SMALL, "--report", str(place / "file")) == 1
+    assert "file could not be written" in capsys.readouterr().err
 
 
 def test_a_file_may_register_a_defence(place, drawn, tmp_path, monkeypatch):

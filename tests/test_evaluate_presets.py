@@ -37,7 +37,7 @@ def test_the_presets_grow():
 
 def test_without_the_suite_there_are_three_attacks(codec):
     plain = replace(SUITE, suite=False)
-    assert names(plain.grey(MAIN)) == names(plain.direct(MAIN, codec)) == ["FGSM", "BIM", "PGD"]
+    assert names(plain.grey(MAIN)) == names(plain.direct(codec)) == ["FGSM", "BIM", "PGD"]
     assert plain.cascade(MAIN, codec) == plain.alone(MAIN, codec) == []
 
 
@@ -83,16 +83,16 @@ def test_a_few_pictures_get_every_attack_but_autoattack_alone(codec):
 
 def test_gradients_are_averaged_where_the_defence_draws_random_numbers():
     noise = GaussianNoise(0.1)
-    for attack in SUITE.direct(MAIN, noise) + SUITE.cascade(MAIN, noise) + SUITE.alone(MAIN, noise):
+    for attack in SUITE.direct(noise) + SUITE.cascade(MAIN, noise) + SUITE.alone(MAIN, noise):
         assert attack.descent is None or attack.descent.draws == 10
-    for attack in SUITE.grey(MAIN) + SUITE.direct(MAIN, Nothing()) + SUITE.cascade(MAIN, Nothing()):
+    for attack in SUITE.grey(MAIN) + SUITE.direct(Nothing()) + SUITE.cascade(MAIN, Nothing()):
         assert attack.descent is None or attack.descent.draws == 1
     assert names(SUITE.cascade(MAIN, noise))[-2:] == AUTO_ATTACK_RAND
     assert not set(AUTO_ATTACK_RAND) & set(names(SUITE.alone(MAIN, noise)))
 
 
 def test_only_attacks_without_a_gradient_are_black_box(codec):
-    found = SUITE.direct(MAIN, codec) + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec)
+    found = SUITE.direct(codec) + SUITE.cascade(MAIN, codec) + SUITE.alone(MAIN, codec)
     assert {attack.name for attack in found if attack.black_box} == {"Square"}
     assert not any(attack.black_box for attack in SUITE.grey(MAIN))
 
@@ -102,13 +102,13 @@ def test_the_presets_numbers_reach_the_attacks(codec):
         assert {attack.steps for attack in attacks if attack.name == "PGD"} == {3}
         assert {attack.steps for attack in attacks if attack.name == "Square"} == {7}
     assert pgd_config(3) in SUITE.grey(MAIN)
-    assert pgd_config(3) in SUITE.direct(MAIN, codec)
+    assert pgd_config(3) in SUITE.direct(codec)
 
 
 def test_chosen_attacks_are_the_only_ones(codec):
     some = replace(SUITE, attacks=("BIM", "Square"))
     assert names(some.grey(MAIN)) == ["BIM"]
-    assert names(some.direct(MAIN, codec)) == ["BIM"]
+    assert names(some.direct(codec)) == ["BIM"]
     assert names(some.cascade(MAIN, codec)) == names(some.alone(MAIN, codec)) == ["Square"]
     assert names(replace(SUITE, attacks=("AutoAttack",)).cascade(MAIN, codec)) == AUTO_ATTACK
 
@@ -153,7 +153,7 @@ def test_the_hyper_parameters_name_every_attack_once(systems):
     for epsilon in SUITE.epsilons:
         attacks = SUITE.grey(epsilon)
         for defence in defences.values():
-            attacks += SUITE.direct(epsilon, defence) + SUITE.cascade(epsilon, defence)
+            attacks += SUITE.direct(defence) + SUITE.cascade(epsilon, defence)
         assert all(attack.to_dict() in found for attack in attacks)
     assert pgd_config(3).to_dict() in found
     assert pgd_config(3).to_dict()["descent"]["random_start"] is True

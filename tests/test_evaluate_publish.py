@@ -51,6 +51,13 @@ def test_the_folder_is_copied_with_its_journal(folder, places, report):
     assert published(places.reports) == {"cifar10": report}
 
 
+def test_a_folder_beside_the_files_does_no_harm(folder, places, report):
+    publish(folder, report, "cifar10", places)
+    (folder / "notes").mkdir()
+    publish(folder, report, "cifar10", places)
+    assert published(places.reports) == {"cifar10": report}
+
+
 def test_the_summary_is_of_all_that_were_published(folder, places, report):
     publish(folder, report, "other", places)
     assert "`cifar10`" not in places.summary.read_text()

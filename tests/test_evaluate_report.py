@@ -114,6 +114,22 @@ def test_there_is_no_difference_where_other_pictures_were_seen(found):
         assert ("difference" in cell) != apart
 
 
+def test_pictures_made_against_another_classifier_are_others(systems):
+    own = "none@another"
+    records = [
+        *(record("none", name, "10000000", threat_model=who) for name, who in (
+            ("BIM", "white-box"), ("transfer", "black-box"),
+        )),
+        *(record(own, name, "11110000", threat_model=who) for name, who in (
+            ("BIM", "white-box"), ("transfer", "black-box"),
+        )),
+    ]  # fmt: skip
+    chosen = [systems[0], replace(systems[0], name=own, own_classifier=True)]
+    cells = figures(records, chosen, SCOPES)["cells"]
+    with_difference = [(c["defence"], c["attack"]) for c in cells if "difference" in c]
+    assert with_difference == [(own, "transfer")]
+
+
 def test_without_the_yardstick_there_are_no_differences(systems):
     records = [r for r in RECORDS if r.system != "none"]
     found = figures(records, systems[2:3], SCOPES)

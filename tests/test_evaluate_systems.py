@@ -86,6 +86,12 @@ def test_unknown_names_are_errors(weights, pictures):
         load_systems(["none@magic"], "cifar10", None, pictures, CPU)
 
 
+def test_a_classifier_of_other_classes_is_refused(pictures):
+    said = "none@fashion-mnist: fashion-mnist has other classes than cifar10"
+    with pytest.raises(UnknownClassifierError, match=said):
+        load_systems(["none", "none@fashion-mnist"], "cifar10", None, pictures, CPU)
+
+
 @pytest.mark.slow
 def test_the_default_is_every_defence_at_hand(weights, tmp_path, monkeypatch):
     baselines = ["jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30", "bits-5", "bits-3", "median-3", "noise-8"]

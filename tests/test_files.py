@@ -30,6 +30,23 @@ def test_replacing_a_folder_leaves_nothing_behind(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "target"]
 
 
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    folder = tmp_path / "reports" / "one"
+    with files.held(folder):
+        with (
+            pytest.raises(files.StorageError, match="another process is writing"),
+            files.held(folder),
+        ):
+            pass
+        with files.held(tmp_path / "reports" / "other"):
+            pass
+    with files.held(folder):
+        assert list(folder.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(files.StorageError, match="file could not be written"), files.held(tmp_path / "file"):
+        pass
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "full")
 

@@ -1,5 +1,6 @@
 import io
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -116,6 +117,17 @@ def test_unpacking_refuses_damage():
     buffer = io.BytesIO()
     np.savez(buffer, bits=np.zeros(3, np.uint8), shape=np.array([12, 8, 8]))
     with pytest.raises(ops.CodeError, match="cannot have 3"):
+        ops.unpack_code(buffer.getvalue())
+
+
+@pytest.mark.parametrize("count", [2**60, 10**30])
+def test_unpacking_refuses_what_promises_more_than_memory_holds(count):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (count,)})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("bits.npy", header.getvalue())
+    with pytest.raises(ops.CodeError, match="not a packed code"):
         ops.unpack_code(buffer.getvalue())
 
 

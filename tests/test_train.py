@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
 
 from app import cli
@@ -363,6 +364,54 @@ def test_damaged_old_weights_are_replaced(dataset, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_weights_of_other_classes_are_kept_unless_forced(dataset, tmp_path, capsys):
+    other, out = tmp_path / "other", tmp_path / "c"
+    shutil.copytree(dataset, other)
+    for split in ("train", "test"):
+        (other / split / "red").rename(other / split / "green")
+    assert main(options(other, out, "--epochs", "1", what="classifier")) == 0
+    old = (out / "model.safetensors").read_bytes()
+    assert main(options(dataset, out, "--epochs", "1", what="classifier")) == train.EXIT_KEPT_OLD
+    assert f"the ones in {out} tell other classes apart" in capsys.readouterr().out
+    assert (out / "model.safetensors").read_bytes() == old
+    assert main(options(dataset, out, "--resume", "--force", what="classifier")) == 0
+    assert Classifier.from_pretrained(out).classes == ("blue", "red")
+
+
+def test_pictures_of_two_sizes_are_one_sentence(dataset, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(dataset, other)
+    for path in (other / "train").rglob("*.png"):
+        with Image.open(path) as image:
+            image.resize((28, 28)).save(path)
+    assert main(options(other, tmp_path / "c")) == 1
+    assert "sides of 28 pixels and 32 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_unknown_classifier_to_attack_is_one_sentence(dataset, tmp_path, tiny_weights, capsys):
+    assert main(options(dataset, tmp_path / "h", "--against", "nobody", what="hgd")) == 1
+    assert "unknown classifier 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_is_saved_at_an_epochs_end_has_its_figures(dataset, tmp_path, monkeypatch):
+    """A run that was killed while they were measured would go on without them."""
+    saved, save = [], Run.save
+
+    def noting(run):
+        saved.append((run.step, [epoch["step"] for epoch in run.history]))
+        save(run)
+
+    monkeypatch.setattr(Run, "save", noting)
+    monkeypatch.setattr(loop, "SHOW_EVERY_STEPS", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", -1)
+    assert main(options(dataset, tmp_path / "c", "--epochs", "2")) == 0
+    assert [step for step, _ in saved] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [done for step, done in saved if step % 4 == 0] == [[4], [4, 8]]
+
+
+@pytest.mark.slow
 def test_an_empty_folder_holds_no_damaged_weights(dataset, tmp_path, capsys):
     out = tmp_path / "c"
     out.mkdir()
@@ -436,6 +485,7 @@ def test_missing_data_is_one_sentence(tmp_path, capsys):
         "--max-minutes nan",
         "--lr -1",
         "--seed -1",
+        "--seed 36893488147419103232",
         "--epochs 1 --max-minutes 1",
         "--micro-batches 0",
     ],
@@ -586,6 +636,28 @@ def test_a_chain_goes_on_with_the_run_that_was_stopped(
     assert runs == ["p-1", "p-2", "p-2", "p"]
     assert "Run 1 of 3 is there" in capsys.readouterr().out
     ComDefend.from_pretrained(out)
+
+
+@pytest.mark.slow
+def test_a_chain_anew_takes_nothing_of_an_earlier_one(
+    dataset, tmp_path, tiny_weights, short_chain, monkeypatch, capsys
+):
+    out, runs, real = tmp_path / "p", [], chain.train
+
+    def stopped_in_the_first(args, *rest):
+        runs.append(args.out.name)
+        if len(runs) == 1:
+            args.stop_after = 1e-9
+        return real(args, *rest)
+
+    assert main(options(dataset, out, what="purify-chain")) == 0
+    monkeypatch.setattr(chain, "train", stopped_in_the_first)
+    assert main(options(dataset, out, what="purify-chain")) == 0
+    assert runs == ["p-1"]
+    capsys.readouterr()
+    assert main(options(dataset, out, "--resume", "--force", what="purify-chain")) == 0
+    assert runs == ["p-1", "p-1", "p-2", "p"]
+    assert "is there" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("given", [("--epochs", "3"), ("--lr", "1"), ("--seed", "0"), ("--guide-noise", "0")])

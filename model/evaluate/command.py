@@ -30,7 +30,7 @@ from model.evaluate.report import figures
 from model.evaluate.run import run
 from model.evaluate.systems import System, load_frozen, load_systems, transfer_source
 from model.evaluate.wanted import Wanted, reports_wanted
-from model.files import StorageError, WeightsError
+from model.files import StorageError, WeightsError, held
 from model.train import EXIT_ERROR, EXIT_OK, positive
 from model.zoo import UnknownClassifierError, default_classifier, find_classifier
 
@@ -89,7 +89,7 @@ def _epsilons(text: str) -> tuple[float, ...]:
     values = tuple(positive(float)(number) for number in comma_separated(text))
     if not values or not all(MIN_EPSILON <= value <= MAX_EPSILON for value in values):
         raise argparse.ArgumentTypeError(f"strengths are from {MIN_EPSILON:g} to {MAX_EPSILON:g}, got {text}")
-    return values
+    return tuple(dict.fromkeys(values))
 
 
 def main(args: argparse.Namespace, command: str, place: Path, places: Places) -> int:
@@ -167,11 +167,11 @@ def _measure(
         repr(preset),
     )
     folder = (args.report or place / "runs" / f"report-{wanted.name}").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / JOURNAL, heading)
-    pictures = data.to(device)
-    jobs = plan(systems, preset, scopes, source)
-    left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)
+    with held(folder):
+        journal = Journal(folder / JOURNAL, heading)
+        pictures = data.to(device)
+        jobs = plan(systems, preset, scopes, source)
+        left = run(jobs, Executor(systems, pictures, scopes, other), journal, seed, deadline)
 
     report: Report = {
         "classifier": classifier,

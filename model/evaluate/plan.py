@@ -143,7 +143,7 @@ class _Planner:
         defended = [system for system in systems if not system.undefended]
         for epsilon in self.epsilons:
             for system in defended:
-                for attack in self.preset.direct(epsilon, system.defence):
+                for attack in self.preset.direct(system.defence):
                     yield self._on_system(system, attack, epsilon, "adaptive")
         if MAIN in self.epsilons:
             for system in defended:

@@ -117,7 +117,7 @@ class Preset:
         """Attacks without a strength on the classifier, whose pictures every defence gets to see."""
         return self._chosen(UNBOUNDED) if self.unbounded else []
 
-    def direct(self, epsilon: float, defence: Defence) -> list[AttackConfig]:
+    def direct(self, defence: Defence) -> list[AttackConfig]:
         """Attacks on the defended system, each on all pictures that the adaptive attacker gets."""
         return self._chosen([self._fit(attack, defence) for attack in (FGSM, BIM, pgd_config(self.steps))])
 
@@ -176,7 +176,7 @@ class Preset:
         for epsilon in self.epsilons:
             attacks += self.grey(epsilon)
             for defence in defences.values():
-                attacks += self.direct(epsilon, defence) + self.cascade(epsilon, defence)
+                attacks += self.direct(defence) + self.cascade(epsilon, defence)
                 attacks += self.alone(epsilon, defence)
                 attacks += [attack for attack, _, _ in self.for_the_checks(defence)]
         return [attack.to_dict() for attack in dict.fromkeys(attacks)]

@@ -1,6 +1,5 @@
 """A report as files: in its own folder, among those that were published, and in the pages that show it."""
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,10 +81,7 @@ def publish(folder: Path, report: Report, name: str, places: Places) -> None:
     brief = _between(places.summary, SUMMARY, summary(reports))
     target = places.reports / name
     if target.resolve() != folder.resolve():
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        for path in sorted(folder.iterdir()):
-            shutil.copy(path, target / path.name)
+        files.replace_folder(folder, target)
     places.results.write_text(results, encoding="utf-8")
     places.summary.write_text(brief, encoding="utf-8")
 

@@ -119,7 +119,8 @@ def _planes_cell(record: PlanesRecord) -> Cell:
 
 def _baseline(record: ScopeRecord, records: Iterable[ScopeRecord]) -> ScopeRecord | None:
     """The undefended classifier's record on the same pictures."""
-    made_for_it = record.threat_model == "grey-box" and has_own_classifier(record.system)
+    of_classifier = record.threat_model in CLASSIFIER_ALONE
+    made_for_it = of_classifier and has_own_classifier(record.system)
     made_for_it |= record.threat_model == "black-box" and record.attack != "transfer"
     if made_for_it or record.system == "none" or record.threat_model == "adaptive":
         return None

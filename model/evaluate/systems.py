@@ -203,6 +203,8 @@ def load_systems(
         before = parsed.classifier or classifier
         if before not in classifiers:
             classifiers[before] = load_frozen(before, device)
+            if classifiers[before][0].classes != zoo.find_classifier(classifier).config().classes:
+                raise zoo.UnknownClassifierError(f"{name}: {before} has other classes than {classifier}")
         defence = frozen(load_defence(parsed.defence, authors, pictures.cpu()).to(device))
         own, digest = classifiers[before]
         systems.append(System(name, defence, own, before, before != classifier, digest))

@@ -13,7 +13,7 @@ from model.data import ImageSet, random_crops, to_float
 from model.denoiser import Denoiser
 from model.device import on_gpu
 from model.metrics import Means
-from model.recipes.settings import SHARE, Range, Settings, setting
+from model.recipes.settings import SHARE, Range, SettingError, Settings, setting
 from model.recipes.task import Stage, Step, Task
 from model.zoo import default_classifier
 
@@ -61,6 +61,11 @@ class HgdTask(Task[HgdSettings]):
         self.settings = settings or self.chosen()
         self.model = Denoiser(self.network)
         self.classifier = load_classifier(self.settings.against).freeze()
+        if data.classes != self.classifier.classes:
+            raise SettingError(
+                f"against: {self.settings.against} tells {', '.join(self.classifier.classes)} apart, "
+                f"the training pictures are of {', '.join(data.classes)}"
+            )
 
     def floor(self) -> float:
         return 1.5 / len(self.classifier.classes)

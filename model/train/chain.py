@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,9 @@ def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = tim
         return EXIT_ERROR
     outs = _folders(chain, args.out or place / "weights" / chain.folder, place)
     started, last = clock(), len(outs)
+    if not args.resume:  # what an earlier chain left would pass for what this one makes
+        for out in outs[:-1]:
+            shutil.rmtree(out, ignore_errors=True)
     for number, out in enumerate(outs, 1):
         checkpoint = place / "runs" / out.name / "checkpoint.safetensors"
         if number < last and args.resume and (out / TENSORS_FILE).is_file():

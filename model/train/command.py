@@ -25,6 +25,7 @@ from model.train.options import given_settings
 from model.train.plan import plan_steps
 from model.train.run import Clock, Run, TrainingError, prepared
 from model.train.schedule import Batches
+from model.zoo import UnknownClassifierError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,7 +50,10 @@ def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = tim
     """
     try:
         return _train(args, command, place, clock)
-    except (TrainingError, SettingError, DataError, DeviceError, WeightsError, StorageError) as error:
+    except (
+        TrainingError, SettingError, DataError, DeviceError, WeightsError, StorageError,
+        UnknownClassifierError,
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
 
@@ -101,6 +105,9 @@ def _train(args: argparse.Namespace, command: str, place: Path, clock: Clock) ->
         train, test = kind.load(args.data)
     if train.classes != test.classes:
         raise DataError(f"train has the classes {train.classes}, test has {test.classes}")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sides = " and ".join(f"{part.images.shape[-1]} pixels" for part in (train, test))
+        raise DataError(f"the pictures of train and test have sides of {sides}: make them all of one size")
     identity = {"out": str(base.resolve()), "data": train.fingerprint()}
     train, test = train.to(device), test.every(kind.test_images).to(device)
 

@@ -6,10 +6,11 @@ from typing import Any
 from torch import nn
 
 from model.cards import write_card
+from model.config import Config
 from model.data import ImageSet
 from model.device import device_name
 from model.files import WeightsError, replace_folder, write_json
-from model.pretrained import TENSORS_FILE
+from model.pretrained import TENSORS_FILE, read_config
 from model.recipes import Task
 from model.train.run import Run, TrainingError, evaluate
 
@@ -58,11 +59,14 @@ def install(run: Run, train: ImageSet, test: ImageSet, outs: list[Path], force: 
         reason = f"the run got nowhere ({score} {figures[score]:.4f}, floor {task.floor():g})"
     elif any((out / TENSORS_FILE).exists() for out in outs):
         try:
-            old = evaluate(task, _loaded(task, outs, run), test)
+            other = [out for part, out in zip(task.parts(), outs, strict=True) if _other_classes(part, out)]
+            old = {} if other else evaluate(task, _loaded(task, outs, run), test)
         except WeightsError as error:
             print(f"the weights in {where} are replaced, for they do not load: {error}")
         else:
-            if old[score] > figures[score]:
+            if other:
+                reason = f"the ones in {other[0]} tell other classes apart"
+            elif old[score] > figures[score]:
                 reason = f"the old weights are better ({score} {old[score]:.4f} on the same pictures)"
     if reason and not force:
         print(
@@ -74,6 +78,13 @@ def install(run: Run, train: ImageSet, test: ImageSet, outs: list[Path], force: 
         replace_folder(new, out)
     print(f"New weights in {where}")
     return True
+
+
+def _other_classes(part: nn.Module, folder: Path) -> bool:
+    """Whether the classifier in a folder is one of other classes than a part of a task."""
+    config: Config = part.config  # type: ignore[assignment]
+    old, _ = read_config(folder, type(config))
+    return getattr(old, "classes", None) != getattr(config, "classes", None)
 
 
 def _loaded(task: Task[Any], folders: list[Path], run: Run) -> nn.Module:

@@ -45,7 +45,9 @@ def train_one_epoch(
                 f"step {run.step}/{run.total_steps}, "
                 + ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             )
-            if run.clock() - run.saved > SAVE_EVERY_SECONDS:
+            # At an epoch's end it is measured first: a run that went on from there would lack the figures.
+            ends = run.step % batches.per_epoch == 0 or run.step == run.total_steps
+            if not ends and run.clock() - run.saved > SAVE_EVERY_SECONDS:
                 run.save()
         if should_stop():
             return True

@@ -89,6 +89,6 @@ def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
 
 def _not_negative(text: str) -> int:
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 2^63 - 1, got {text}")
     return value
