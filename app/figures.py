@@ -96,6 +96,9 @@ def crop_preview(picture: Image.Image, size: tuple[int, int], box: Box) -> Image
     scale = min(1.0, PREVIEW / max(size))
     small = picture.resize([max(1, round(length * scale)) for length in size])
     left, top, right, bottom = (round(edge * scale) for edge in box)
+    # Of a very long picture that box may be thinner than a pixel.
+    left, top = min(left, small.width - 1), min(top, small.height - 1)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
     shown = Image.blend(small, Image.new("RGB", small.size, "black"), 0.7)
     shown.paste(small.crop((left, top, right, bottom)), (left, top))
     ImageDraw.Draw(shown).rectangle((left, top, right - 1, bottom - 1), outline="white")

@@ -31,7 +31,9 @@ class Recent(Generic[K, V]):
     ) -> None:
         self._size, self._most, self._seconds, self._clock = size, most, seconds, clock
         self._at_least = at_least
-        self._kept: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._kept: OrderedDict[K, tuple[float, int, V]] = OrderedDict()
+        """Since when, how large and what, the one that was used longest ago first."""
+        self._total = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -44,22 +46,26 @@ class Recent(Generic[K, V]):
             if key not in self._kept:
                 return None
             self._kept.move_to_end(key)
-            return self._kept[key][1]
+            return self._kept[key][2]
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, in the place of one that the key may have."""
         with self._lock:
-            self._kept[key] = (self._clock(), value)
-            self._kept.move_to_end(key)
+            self._let_go(key)
+            size = self._size(value)
+            self._kept[key] = (self._clock(), size, value)
+            self._total += size
             self._forget()
 
     def _forget(self) -> None:
         """Let go of what is too old, then of what was used longest ago, until the rest fits."""
         now = self._clock()
-        for key in [key for key, (since, _) in self._kept.items() if now - since > self._seconds]:
-            del self._kept[key]
-        while len(self._kept) > self._at_least and self._total() > self._most:
-            self._kept.popitem(last=False)
+        for key in [key for key, (since, *_) in self._kept.items() if now - since > self._seconds]:
+            self._let_go(key)
+        while len(self._kept) > self._at_least and self._total > self._most:
+            self._let_go(next(iter(self._kept)))
 
-    def _total(self) -> int:
-        return sum(self._size(value) for _, value in self._kept.values())
+    def _let_go(self, key: K) -> None:
+        if key in self._kept:
+            _, size, _ = self._kept.pop(key)
+            self._total -= size

@@ -153,7 +153,7 @@ def kept_planes(percent: Any, total: int) -> int | None:
     """
     share = number(percent, "The share of planes kept")
     if not 0 <= share <= 100:  # also refuses NaN
-        raise ScenarioError(f"the share of planes kept is from 0 to 100 %, not {share:g}")
+        raise ScenarioError("the share of planes kept is from 0 to 100 %")
     return max(1, round(total * share / 100)) if share else None
 
 

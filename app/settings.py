@@ -25,8 +25,8 @@ class Limits:
     run_seconds: float = limit(300, "a run that takes longer is ended: others wait", 1, 86400)
     question_seconds: float = limit(1800, 'the same of what is asked under "Ask more of it"', 1, 86400)
     waiting_runs: int = limit(64, "runs that wait for their turn; more are refused", 1, 10_000)
-    sessions: int = limit(250, "visitors whose last runs are kept; of more, those who came last", 1, 100_000)
-    waiting_questions: int = limit(8, "questions that wait for their turn; more are refused", 0, 10_000)
+    sessions: int = limit(100, "visitors whose last run, up to 20 MB, is kept; of more, the last", 1, 100_000)
+    waiting_questions: int = limit(8, "questions that wait for their turn; more are refused", 1, 10_000)
     file_megabytes: int = limit(20, "an uploaded file, or one in base64", 1, 1000)
     call_kilobytes: int = limit(1024, "a call's body, besides the file in it", 16, 100_000)
     kept_seconds: int = limit(3600, "how long files of uploads and results are kept", 60, 10**7)
@@ -95,6 +95,9 @@ def choose(chosen: Limits) -> None:
     limits = chosen
 
 
+MAX_PORT = 65_535
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where the page is served, and on what it computes. None leaves Gradio's own default."""
@@ -119,11 +122,18 @@ class Settings:
         metrics_port: int | None = None,
         codec: str | None = None,
     ) -> Self:
-        """The command line's values; where it is silent, ``GRADIO_SERVER_NAME`` and ``_PORT``, and ours."""
+        """The command line's values; where it is silent, ``GRADIO_SERVER_NAME`` and ``_PORT``, and ours.
+
+        Raises:
+            ValueError: a port is none; the message names it.
+        """
         if port is None:
             port = _port(environment, "GRADIO_SERVER_PORT")
         if metrics_port is None:
             metrics_port = _port(environment, PREFIX + "METRICS_PORT")
+        for name, number in (("the port", port), ("the port for Prometheus", metrics_port)):
+            if number is not None and not 0 <= number <= MAX_PORT:
+                raise ValueError(f"{name} must be from 0 to {MAX_PORT}, got {number}")
         host = host or environment.get("GRADIO_SERVER_NAME")
         codec = codec or environment.get(PREFIX + "CODEC")
         return cls(host, port, device, share, metrics_port, codec)

@@ -123,6 +123,6 @@ def _quoted(text: str) -> str:
 
 
 def _literal(value: Any) -> str:
-    return (
-        _quoted(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
-    )
+    if isinstance(value, str):
+        return _quoted(value)
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)

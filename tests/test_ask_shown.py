@@ -17,6 +17,7 @@ from app.ask.fifty import LINES, STRENGTHS, Count, Curves
 from app.ask.planes import Carried, without
 from app.events import Progress
 from app.figures import LOWERED, RAISED
+from app.handlers import asking as asking_module
 from app.handlers.asking import Asking
 from app.handlers.visitors import Visitors
 from app.page import ask_text
@@ -256,11 +257,21 @@ def test_without_a_run_there_is_a_sentence(asking, outcomes):
     for call in (
         lambda: list(asking.defences(outcomes, "adaptive", request=VISITOR)),
         lambda: list(asking.carried(outcomes, "adaptive", request=VISITOR)),
-        lambda: asking.without(outcomes, "adaptive", sent({"off": [1]})),
+        lambda: asking.without(outcomes, "adaptive", sent({"off": [1]}), VISITOR),
     ):
         with pytest.raises(gr.Error, match="Attack a picture first"):
             call()
     assert ask_text.NO_RUN in asking.planes(True, outcomes, "grey-box")[0]
+
+
+def test_who_leaves_waits_for_no_tile(asking, outcome, monkeypatch):
+    def leaving(lab, outcome, off, watch):
+        asking.visitors.leave("visitor")
+        watch.check()
+
+    monkeypatch.setattr(asking_module, "without", leaving)
+    with pytest.raises(gr.Error, match="This run was stopped"):
+        asking.without([outcome], None, sent({"off": [1]}), VISITOR)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +279,7 @@ def test_without_a_run_there_is_a_sentence(asking, outcomes):
 )
 def test_hostile_planes_are_one_sentence(asking, outcome, data):
     with pytest.raises(gr.Error) as caught:
-        asking.without([outcome], None, sent(data))
+        asking.without([outcome], None, sent(data), VISITOR)
     assert "went wrong" not in caught.value.message
 
 
@@ -304,6 +315,6 @@ def test_planes_are_drawn_only_where_somebody_looks(asking, outcome):
     assert result == ""
     assert not asking.look([outcome], None, sent({"value": ask_text.TABS["fifty"]}))[0]
     assert "data-plane" not in str(asking.planes(False, [outcome], None))
-    assert "is now read as" in (shown := asking.without([outcome], None, sent({"off": list(range(12))}))) or (
-        "still read as" in shown
-    )
+    assert "is now read as" in (
+        shown := asking.without([outcome], None, sent({"off": list(range(12))}), VISITOR)
+    ) or ("still read as" in shown)

@@ -77,6 +77,17 @@ def test_what_is_cut_away_is_darkened():
     assert shown.getpixel((40, 80)) == (60, 30, 30)
 
 
+@pytest.mark.parametrize("size", [(4, 2700), (2700, 4), (10, 6000), (5000, 4)])
+def test_of_a_very_long_picture_a_pixel_is_shown(size):
+    side, (width, height) = min(size), size
+    box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+    shown = figures.crop_preview(Image.new("RGB", size, "red"), size, box)
+    assert max(shown.size) == 320
+    assert (255, 255, 255) in {colour for _, colour in shown.getcolors()}
+    corner = (width, height, width, height)
+    figures.crop_preview(Image.new("RGB", size), size, corner)  # at the very edge, too
+
+
 @pytest.mark.parametrize(("planes", "rows", "columns"), [(12, 3, 4), (64, 8, 8), (192, 14, 14)])
 def test_many_planes_make_about_a_square(planes, rows, columns):
     code = torch.ones(1, planes, 56, 56, dtype=torch.uint8)

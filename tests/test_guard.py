@@ -140,4 +140,7 @@ def test_no_queue_takes_any_number(demo):
 
 
 def test_a_page_keeps_few_sessions():
-    assert launch_options()["state_session_capacity"] == limits.sessions < 1000
+    options = launch_options()
+    assert options["state_session_capacity"] == limits.sessions < 1000
+    holding = limits.waiting_runs + limits.decode_at_once + limits.decode_waiting
+    assert options["max_threads"] > holding  # whoever waits has one, and the page wants one, too

@@ -4,6 +4,7 @@ import pytest
 
 from app.images import ImageError
 from app.kept import GONE, KeptFile, KeptFiles
+from app.recent import Recent
 
 
 def test_a_content_is_kept_once_and_found_by_what_it_is():
@@ -27,6 +28,23 @@ def test_what_was_given_longest_ago_makes_room():
     assert kept.read(large) == b"x" * 1000  # the one that is wanted now, however large
     with pytest.raises(ImageError):
         kept.read(first)
+
+
+def test_making_room_measures_each_content_once():
+    measured = []
+
+    def size(value: bytes) -> int:
+        measured.append(value)
+        return len(value)
+
+    recent = Recent(size, 100, 60)
+    for number in range(50):
+        recent.put(number, bytes(2))
+    recent.put(7, bytes(4))  # in the place of another
+    recent.put("large", bytes(90))
+    assert len(measured) == 52
+    assert len(recent) == 5
+    assert [recent.get(key) for key in (7, "large")] == [bytes(4), bytes(90)]
 
 
 def test_nothing_is_kept_for_longer_than_files_are():

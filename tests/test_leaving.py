@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import gradio as gr
 import httpx
 import pytest
+from PIL import Image
 
+from app.handlers import endpoints
 from app.handlers.visitors import Visitors
 from app.server.leaving import Leaving, leaving_of
 from app.server.scope import LEAVING
@@ -78,6 +80,19 @@ def test_a_run_ends_when_its_own_connection_does():
         leaving.leave()
         assert is_stopped(watch)
         assert not is_stopped(other)
+
+
+def test_a_classification_ends_with_its_connection(monkeypatch):
+    visitors, leaving = Visitors(300), Leaving()
+
+    def classify(picture, name, watch):
+        leaving.leave()
+        watch.check()
+
+    monkeypatch.setattr(endpoints, "open_picture", lambda *_: Image.new("RGB", (32, 32)))
+    called = endpoints.Endpoints(SimpleNamespace(classify=classify), visitors)
+    with pytest.raises(gr.Error, match="This run was stopped"):
+        called.classify({}, "cifar10", request(None, leaving))
 
 
 def going(server: str) -> int:

@@ -12,6 +12,15 @@ def test_the_command_line_goes_before_the_environment():
     assert Settings.collect(None, None, "auto", False, {}) == Settings()
 
 
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_there_is_not_is_refused(port):
+    said = f"must be from 0 to 65535, got {port}"
+    with pytest.raises(ValueError, match=f"the port {said}"):
+        Settings.collect(None, port, "auto", False, {})
+    with pytest.raises(ValueError, match=f"the port for Prometheus {said}"):
+        Settings.collect(None, None, "auto", False, {}, port)
+
+
 def test_a_port_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="'many'"):
         Settings.collect(None, None, "auto", False, {"GRADIO_SERVER_PORT": "many"})

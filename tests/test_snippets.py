@@ -61,6 +61,13 @@ def test_they_are_filled_in():
         assert max(map(len, text.splitlines())) < 150
 
 
+@pytest.mark.parametrize("epsilon", [7.999999, 4 / 3, 8.0])
+def test_a_number_is_written_as_it_is(epsilon):
+    """A rounded strength would be another attack."""
+    written = snippets.client(Scenario(epsilon=epsilon), "ship")
+    assert float(re.search(r"epsilon=([\d.]+)", written)[1]) == epsilon
+
+
 def test_python_has_three_lines_besides_what_it_imports():
     for scenario, example in ((SMALL, "ship"), (LARGE, "espresso")):
         lines = snippets.python(scenario, example).splitlines()

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from app import settings
 from app.ask import charts, views
 from app.ask.breaking import until_it_breaks
 from app.ask.defences import Survey, find_row, survey
@@ -137,12 +136,12 @@ class Asking:
         return (views.tiles(_shown(outcomes, detail)) if outcomes else views.said(ask_text.NO_RUN)), ""
 
     @answered
-    def without(self, outcomes: list[Outcome], detail: str, event: gr.EventData) -> str:
+    def without(self, outcomes: list[Outcome], detail: str, event: gr.EventData, request: gr.Request) -> str:
         """Both pictures without the planes that are off."""
         outcome = _shown(outcomes, detail)
         off = chosen_planes(_sent(event, "off"), outcome.code_adversarial.shape[1])
-        watch = Watch(limit_s=settings.limits.run_seconds)
-        return views.without(outcome, without(self.lab, outcome, off, watch))
+        with self.visitors.watching(request) as watch:
+            return views.without(outcome, without(self.lab, outcome, off, watch))
 
     @answered_stream
     def carried(self, outcomes: list[Outcome], detail: str, request: gr.Request) -> Iterator[Shown]:

@@ -12,7 +12,7 @@ from app.handlers.visitors import ENOUGH_PIXELS, Upload, Visitors
 from app.images import ImageError, full_size, open_picture, to_picture
 from app.lab import Lab
 from app.measure import packed
-from app.scenario import AUTO, Scenario, Watch, make_scenario, whole
+from app.scenario import AUTO, Scenario, make_scenario, whole
 from app.shelf import resolved, resolved_codec
 from app.views import cached_file
 from model.attacks import ThreatModel
@@ -122,7 +122,12 @@ class Endpoints:
         return to_picture(rebuilt), cached_file("code.npz", packed(code, rebuilt))
 
     @answered
-    def classify(self, image: Upload, classifier: str = AUTO) -> dict[str, Any]:
+    def classify(
+        self,
+        image: Upload,
+        classifier: str = AUTO,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+    ) -> dict[str, Any]:
         """The five most probable classes of a picture, without attack or codec.
 
         Args:
@@ -132,10 +137,10 @@ class Endpoints:
         Returns:
             the prediction (JSON)
         """
-        watch = Watch(limit_s=settings.limits.run_seconds)
-        picture = open_picture(image, ENOUGH_PIXELS, watch.check)
-        name = resolved(classifier, picture.size)
-        return {"classifier": name, **asdict(self.lab.classify(picture, name, watch))}
+        with self.visitors.watching(request) as watch:
+            picture = open_picture(image, ENOUGH_PIXELS, watch.check)
+            name = resolved(classifier, picture.size)
+            return {"classifier": name, **asdict(self.lab.classify(picture, name, watch))}
 
     @answered
     def scenarios(self) -> dict[str, Any]:

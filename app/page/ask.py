@@ -91,7 +91,7 @@ def wire(demo: gr.Blocks, asking: Asking, asked: Components, controls: Component
     _wire_question("planes", asking, asked, asking.carried, runs, [asked["tiles"]])
     asked["table"].select(
         asking.choose, asked["survey"], [asked["row"], controls["codec"], controls["planes"]], **QUICK
-    ).then(None, js=PRESS_RUN)
+    ).success(None, js=PRESS_RUN)
     tiles = [asked["tiles"], asked["without"]]
     asked["tabs"].select(asking.look, runs, [asked["looked_at"], *tiles], **QUICK)
     # Not by the change of `outcomes`: Gradio would hash the pictures, and cannot.

@@ -122,16 +122,17 @@ def launch_options(health: Callable[[], dict[str, Any]] = lambda: {"status": "ok
     Args:
         health: what is answered to who asks how the server is: :func:`health_of`.
     """
+    limits = settings.limits
     return {
         "theme": theme(),
         "css_paths": STYLES,
         "head": f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>",
         "show_error": True,
-        # Whoever waits for a turn has a thread; pages and files are served by others.
-        "max_threads": settings.limits.waiting_runs + OTHER_THREADS,
-        "max_file_size": settings.limits.file_bytes,
+        # Whoever waits for a turn or for a decoder has a thread; pages and files are served by others.
+        "max_threads": limits.waiting_runs + limits.decode_at_once + limits.decode_waiting + OTHER_THREADS,
+        "max_file_size": limits.file_bytes,
         # What Gradio keeps for a session is half a megabyte before anything was run.
-        "state_session_capacity": settings.limits.sessions,
+        "state_session_capacity": limits.sessions,
         "ssr_mode": False,
         "run_history": False,
         "mcp_server": tools.wanted(),
