@@ -654,6 +654,7 @@ def test_a_chain_anew_takes_nothing_of_an_earlier_one(
     monkeypatch.setattr(chain, "train", stopped_in_the_first)
     assert main(options(dataset, out, what="purify-chain")) == 0
     assert runs == ["p-1"]
+    ComDefend.from_pretrained(tmp_path / "runs" / "p-1.old")  # nothing is lost
     capsys.readouterr()
     assert main(options(dataset, out, "--resume", "--force", what="purify-chain")) == 0
     assert runs == ["p-1", "p-1", "p-2", "p"]

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from model.files import replace_folder
 from model.pretrained import TENSORS_FILE
 from model.recipes.chains import CHAINS, Chain, options
 from model.train.command import EXIT_ERROR, EXIT_OK
@@ -34,8 +35,9 @@ def main(args: argparse.Namespace, command: str, place: Path, clock: Clock = tim
     outs = _folders(chain, args.out or place / "weights" / chain.folder, place)
     started, last = clock(), len(outs)
     if not args.resume:  # what an earlier chain left would pass for what this one makes
-        for out in outs[:-1]:
-            shutil.rmtree(out, ignore_errors=True)
+        for out in (out for out in outs[:-1] if out.exists()):
+            replace_folder(out, out.with_name(f"{out.name}.old"))  # this one may yet be refused
+            shutil.rmtree(out)
     for number, out in enumerate(outs, 1):
         checkpoint = place / "runs" / out.name / "checkpoint.safetensors"
         if number < last and args.resume and (out / TENSORS_FILE).is_file():

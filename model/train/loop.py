@@ -46,12 +46,16 @@ def train_one_epoch(
                 + ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             )
             # At an epoch's end it is measured first: a run that went on from there would lack the figures.
-            ends = run.step % batches.per_epoch == 0 or run.step == run.total_steps
-            if not ends and run.clock() - run.saved > SAVE_EVERY_SECONDS:
+            if not ends_epoch(run, batches) and run.clock() - run.saved > SAVE_EVERY_SECONDS:
                 run.save()
         if should_stop():
             return True
     return False
+
+
+def ends_epoch(run: Run, batches: Batches) -> bool:
+    """Whether an epoch, or the whole run, ends with the last step."""
+    return run.step % batches.per_epoch == 0 or run.step == run.total_steps
 
 
 def fit(run: Run, train: ImageSet, watched: ImageSet, interrupts: Interrupts, stop_at: float | None) -> bool:
@@ -80,7 +84,7 @@ def fit(run: Run, train: ImageSet, watched: ImageSet, interrupts: Interrupts, st
         while run.step < run.total_steps:
             bar.set_description(f"epoch {run.step // batches.per_epoch + 1}")
             stopped = train_one_epoch(run, train, batches, should_stop, bar)
-            at_epoch_end = run.step % batches.per_epoch == 0 or run.step == run.total_steps
+            at_epoch_end = ends_epoch(run, batches)
             if at_epoch_end and run.leads:
                 figures = run.measure(watched)
                 run.history.append(
